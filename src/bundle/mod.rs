@@ -1,0 +1,1 @@
+//! The artifacts of one Kubernetes version, each with its SHA-256.

@@ -1,0 +1,1 @@
+//! Throwaway machines on this Linux box (systemd-nspawn): real systemd, sshd and kernel network.

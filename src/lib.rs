@@ -1,0 +1,20 @@
+//! keelwright builds, grows, upgrades and moves Kubernetes clusters over SSH and cloud APIs.
+//!
+//! The crate in one screen; PURE modules neither wait, nor read a clock, a file, the environment or
+//! randomness:
+//!
+//! - [`inventory`] PURE: what the operator wrote, parsed and checked
+//! - [`release`] PURE: versions, the skew policy, what belongs to each Kubernetes minor, artifacts
+//! - [`pki`]: certificates, keys and kubeconfigs of a cluster
+//! - [`blueprint`] PURE: what one host must look like
+//! - [`facts`] PURE: what was observed, and the script that observes it
+//! - [`plan`] PURE: the steps between the two
+//! - [`command`] PURE: an argv, its quoting, its output
+//! - [`exec`]: runs a plan through ports; real, simulated and recording adapters implement them
+//! - [`ssh`], [`kube`], [`bundle`], [`state`], [`lab`]: the adapters that touch the world
+//! - [`sim`]: a simulated fleet behind the same ports
+//! - [`cli`]: one file per command; the only place that names a concrete adapter
+
+pub mod bundle;
+pub mod cli;
+pub mod lab;
