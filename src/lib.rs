@@ -3,10 +3,10 @@
 //! The crate in one screen; PURE modules neither wait, nor read a clock, a file, the environment or
 //! randomness:
 //!
-//! - [`inventory`] PURE: what the operator wrote, parsed and checked
 //! - [`release`] PURE: versions, the skew policy, what belongs to each Kubernetes minor, artifacts
+//! - [`inventory`] PURE: what the operator wrote, parsed and checked
 //! - [`pki`]: certificates, keys and kubeconfigs of a cluster
-//! - [`blueprint`] PURE: what one host must look like
+//! - [`blueprint`] PURE: what one host, and the cluster's API, must look like
 //! - [`facts`] PURE: what was observed, and the script that observes it
 //! - [`plan`] PURE: the steps between the two
 //! - [`command`] PURE: an argv, its quoting, its output
@@ -15,6 +15,18 @@
 //! - [`sim`]: a simulated fleet behind the same ports
 //! - [`cli`]: one file per command; the only place that names a concrete adapter
 
+pub mod blueprint;
 pub mod bundle;
 pub mod cli;
+pub mod command;
+pub mod exec;
+pub mod facts;
+pub mod inventory;
+pub mod kube;
 pub mod lab;
+pub mod pki;
+pub mod plan;
+pub mod release;
+pub mod sim;
+pub mod ssh;
+pub mod state;

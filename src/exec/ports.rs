@@ -1,0 +1,152 @@
+//! What the executor needs of the world. Each port has a real adapter and a simulated one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use secrecy::SecretSlice;
+use serde_json::Value;
+
+use super::script::HostScript;
+use crate::inventory::HostName;
+use crate::pki::{CertificateSpec, KeyId, SecretContent};
+
+/// How a run of a script on a host ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StageResult {
+    pub status: i32,
+    /// Operations that finished; the next one is the one that failed.
+    pub completed: usize,
+    /// The end of what the failing operation printed, for people.
+    pub output: String,
+    /// The operation numbers that changed something (a file that was the same is not counted).
+    pub changed: Vec<usize>,
+}
+
+/// Why a host could not be worked on. Says nothing about what a script did.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RemoteError {
+    #[error("cannot connect: {reason}")]
+    Connect { reason: String, hint: Option<String> },
+    #[error("cannot log in: {reason}")]
+    Login { reason: String, hint: Option<String> },
+    #[error("host key not trusted: {reason}")]
+    HostKey { reason: String, hint: Option<String> },
+    #[error("cannot become root: {reason}")]
+    Privilege { reason: String, hint: Option<String> },
+    /// The connection fell and did not come back within the time allowed.
+    #[error("connection lost: {reason}")]
+    Lost { reason: String },
+    #[error("{what} did not end within {} s", deadline.as_secs())]
+    Deadline { what: String, deadline: Duration },
+    #[error("transfer of {name} failed: {reason}")]
+    Transfer { name: String, reason: String },
+}
+
+/// Machines, by name.
+pub trait Remote: Send + Sync {
+    /// Runs a read-only script (POSIX sh text) with `stdin`, as root, and returns its stdout.
+    fn probe<'a>(
+        &'a self,
+        host: &'a HostName,
+        script: &'a str,
+        stdin: &'a [u8],
+    ) -> BoxFuture<'a, Result<Vec<u8>, RemoteError>>;
+
+    /// Runs a stage as root under a transient unit. When the connection falls it reconnects and
+    /// attaches to the run that was started; it never starts it twice.
+    fn run<'a>(
+        &'a self,
+        host: &'a HostName,
+        script: &'a HostScript,
+    ) -> BoxFuture<'a, Result<StageResult, RemoteError>>;
+
+    /// Brings a file of `size` bytes into the host's artifact store under its hash. The file is
+    /// streamed; `progress` hears the bytes sent so far. What is already there is not sent again.
+    fn upload<'a>(
+        &'a self,
+        host: &'a HostName,
+        source: &'a camino::Utf8Path,
+        sha256: &'a str,
+        progress: &'a (dyn Fn(u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), RemoteError>>;
+}
+
+/// A failed call of the Kubernetes API or of etcd.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KubeError {
+    /// Nobody answered: worth trying again until the deadline.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("{what}: {message} (HTTP {code})")]
+    Refused { what: String, code: u16, message: String },
+}
+
+/// Objects of the Kubernetes API as JSON, keyed by `apiVersion/kind/namespace/name`.
+pub type Objects = BTreeMap<String, Value>;
+
+/// The Kubernetes API, through whichever control plane answers.
+pub trait KubeApi: Send + Sync {
+    /// Asks one control plane's own `/readyz`.
+    fn ready<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<(), KubeError>>;
+
+    /// Fetches the objects with these `(apiVersion, kind, namespace, name)`; absent ones are left out.
+    fn fetch<'a>(&'a self, wanted: &'a [Value]) -> BoxFuture<'a, Result<Objects, KubeError>>;
+
+    /// Lists all objects of a kind, in all namespaces.
+    fn list<'a>(
+        &'a self,
+        api_version: &'a str,
+        kind: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Value>, KubeError>>;
+
+    /// Server-side apply as field manager `keelwright`, forced.
+    fn apply<'a>(&'a self, object: &'a Value) -> BoxFuture<'a, Result<Value, KubeError>>;
+
+    /// Merge-patches one object, named by a skeleton with apiVersion, kind and metadata.
+    fn patch<'a>(&'a self, object: &'a Value, patch: &'a Value) -> BoxFuture<'a, Result<(), KubeError>>;
+
+    /// Deletes; absent is fine.
+    fn delete<'a>(&'a self, object: &'a Value) -> BoxFuture<'a, Result<(), KubeError>>;
+
+    /// Evicts a pod through the eviction API; HTTP 429 comes back as `Refused`.
+    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a str) -> BoxFuture<'a, Result<(), KubeError>>;
+}
+
+/// One member of an etcd cluster as the cluster itself lists it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EtcdMember {
+    pub id: u64,
+    /// Empty until the member has started for the first time.
+    pub name: String,
+    pub peer_urls: Vec<String>,
+    pub client_urls: Vec<String>,
+    pub learner: bool,
+    /// Answered its own status call within the time allowed.
+    pub healthy: bool,
+    pub leader: bool,
+}
+
+/// etcd membership, through whichever member answers.
+pub trait Etcd: Send + Sync {
+    fn members<'a>(&'a self) -> BoxFuture<'a, Result<Vec<EtcdMember>, KubeError>>;
+    /// Adds a learner; returns the member list with it.
+    fn add_learner<'a>(&'a self, peer_url: &'a str) -> BoxFuture<'a, Result<Vec<EtcdMember>, KubeError>>;
+    /// Makes a caught-up learner a voter.
+    fn promote<'a>(&'a self, id: u64) -> BoxFuture<'a, Result<(), KubeError>>;
+    fn remove<'a>(&'a self, id: u64) -> BoxFuture<'a, Result<(), KubeError>>;
+}
+
+/// The operator's vault of keys.
+pub trait SecretSource: Send + Sync {
+    /// Makes what is missing or no longer matches; durable on disk when it returns.
+    fn mint(&self, wanted: &BTreeMap<KeyId, CertificateSpec>) -> Result<(), PortError>;
+    /// The bytes of a secret file.
+    fn resolve(&self, content: &SecretContent) -> Result<Arc<SecretSlice<u8>>, PortError>;
+}
+
+/// A local failure of an adapter: an I/O error, a damaged store.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PortError(pub String);

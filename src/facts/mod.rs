@@ -1,0 +1,1 @@
+//! What was observed of machines and cluster, and the read-only script that observes it.

@@ -1,0 +1,1 @@
+//! The Kubernetes and etcd APIs, reached through SSH tunnels.

@@ -1,0 +1,1 @@
+//! The steps between what is wanted and what is there.

@@ -1,0 +1,1 @@
+//! A simulated fleet behind the same ports as the real one.

@@ -1,0 +1,1 @@
+//! SSH sessions: bastion hops, host keys, stages, uploads, port forwards (russh).

@@ -1,0 +1,1 @@
+//! A cluster state directory: sealed keys, journal, lock.
