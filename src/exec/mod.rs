@@ -3,6 +3,7 @@
 
 pub mod engine;
 pub mod event;
+pub mod observe;
 pub mod ports;
 pub mod script;
 mod step;

@@ -8,7 +8,7 @@ use super::engine::{Failure, Ports, Setting};
 use super::event::Event;
 use super::ports::{KubeError, RemoteError};
 use super::script::HostScript;
-use crate::blueprint::cluster::object_key;
+use crate::blueprint::cluster::{NodeWish, node_patch, object_key};
 use crate::inventory::HostName;
 use crate::plan::lower::{lower, runs_on_host};
 use crate::plan::show::name;
@@ -135,12 +135,9 @@ async fn run_action(
             until(step, ports, timeouts.api_ready, &what, async || ports.kube.ready(host).await).await
         }
         Action::ApplyObjects { set, names } => apply_objects(step, *set, names, setting, ports).await,
-        Action::PatchNode { node, patch } => {
+        Action::PatchNode { node, wish } => {
             let what = format!("node {node} to register");
-            until(step, ports, timeouts.node_ready, &what, async || {
-                ports.kube.patch(&node_skeleton(node), patch).await
-            })
-            .await
+            until(step, ports, timeouts.node_ready, &what, async || register(ports, node, wish).await).await
         }
         Action::AwaitNode { node } => {
             let what = format!("node {node} to be Ready");
@@ -260,6 +257,17 @@ async fn node_ready(ports: &Ports<'_>, node: &HostName) -> Result<(), KubeError>
     let found = ports.kube.fetch(&[node_skeleton(node)]).await?;
     let node = found.values().next().ok_or_else(|| not_yet(format!("node {node} is not registered")))?;
     if crate::facts::node_is_ready(node) { Ok(()) } else { Err(not_yet("the node is not Ready")) }
+}
+
+/// Reads the Node and patches what is missing; somebody else's change in between is a conflict, and
+/// the next attempt reads again.
+async fn register(ports: &Ports<'_>, node: &HostName, wish: &NodeWish) -> Result<(), KubeError> {
+    let found = ports.kube.fetch(&[node_skeleton(node)]).await?;
+    let live = found.values().next().ok_or_else(|| not_yet(format!("node {node} is not registered")))?;
+    match node_patch(wish, live) {
+        Some(patch) => ports.kube.patch(&node_skeleton(node), &patch).await,
+        None => Ok(()),
+    }
 }
 
 async fn serving(ports: &Ports<'_>) -> Result<(), KubeError> {

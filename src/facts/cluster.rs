@@ -76,3 +76,11 @@ pub struct NodeFacts {
 pub struct EtcdFacts {
     pub members: Vec<EtcdMember>,
 }
+
+/// Whether a Node's own condition says it is ready.
+pub fn node_is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| {
+        condition["type"].as_str() == Some("Ready") && condition["status"].as_str() == Some("True")
+    })
+}

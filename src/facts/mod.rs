@@ -7,7 +7,7 @@ mod host;
 pub mod parse;
 pub mod probe;
 
-pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed};
+pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed, node_is_ready};
 pub use host::{
     Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, Listener, Marker, Mount, UnitFact,
 };

@@ -3,27 +3,23 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::graph::Graph;
 use super::model::{Action, ObjectSet, Planned, Reason, Stage, StepId, Target};
 use super::{PlanError, PlanInput, reachable};
 use crate::blueprint::HostBlueprint;
-use crate::blueprint::cluster::{covers, node_patch, object_key};
+use crate::blueprint::cluster::{covers, node_patch, node_wish, object_key};
 use crate::inventory::{HostName, NetworkPlugin};
 
 /// Keys and certificates that the vault has not, or has with other contents.
 pub(super) fn mint(input: &PlanInput<'_>, graph: &mut Graph) {
-    let wanted: BTreeMap<_, _> = input
-        .certificates
-        .iter()
-        .filter(|(id, spec)| !input.vault.holds(id, spec))
-        .map(|(id, spec)| (id.clone(), spec.clone()))
-        .collect();
-    if !wanted.is_empty() {
-        let action = Planned { action: Action::Mint { keys: wanted }, reason: Reason::Missing };
-        graph.add(Target::Operator, Stage::Mint, vec![action], Vec::new());
+    let due = input.vault.due(input.certificates, Some(input.now));
+    if due.is_empty() {
+        return;
     }
+    let keys = input.certificates.iter().filter(|(id, _)| due.contains_key(id));
+    let keys: BTreeMap<_, _> = keys.map(|(id, spec)| (id.clone(), spec.clone())).collect();
+    let action = Planned { action: Action::Mint { keys }, reason: Reason::Missing };
+    graph.add(Target::Operator, Stage::Mint, vec![action], Vec::new());
 }
 
 /// Control planes that already serve are changed one at a time, each ready again before the next.
@@ -115,10 +111,10 @@ pub(super) fn register_nodes(
     for host in reachable(input).filter(|host| host.is_node() && blueprints.contains_key(&host.name)) {
         let node = input.facts.api.known().and_then(|api| api.nodes.get(&host.name));
         let cidrs = pod_cidrs.get(&host.name).map(Vec::as_slice).unwrap_or_default();
-        let patch = node_patch(input.inventory, host, cidrs);
+        let wish = node_wish(host, cidrs);
         let reason = match node {
             None => Reason::Missing,
-            Some(node) if !covers(&patch, &node.live).is_empty() => {
+            Some(node) if node_patch(&wish, &node.live).is_some() => {
                 Reason::Differs { wanted: "labels, taints, addresses".into(), found: "others".into() }
             }
             Some(_) => continue,
@@ -127,7 +123,7 @@ pub(super) fn register_nodes(
         let mut after = objects.clone();
         after.extend(graph.find(&target, Stage::Start));
         after.extend(graph.find(&target, Stage::PromoteMember));
-        let action = Planned { action: Action::PatchNode { node: host.name.clone(), patch }, reason };
+        let action = Planned { action: Action::PatchNode { node: host.name.clone(), wish }, reason };
         graph.add_after_any(target, Stage::Register, vec![action], after, apis.clone());
     }
     Ok(())
@@ -181,17 +177,4 @@ pub(super) fn await_serving(graph: &mut Graph) {
     }
     let action = Planned { action: Action::AwaitServing, reason: Reason::Follows };
     graph.add_after_any(Target::Cluster, Stage::Serve, vec![action], addons.into_iter().collect(), nodes);
-}
-
-/// A node's JSON without what changes by itself, so that equal clusters give equal facts.
-pub fn stable_node(mut node: Value) -> Value {
-    if let Some(object) = node.as_object_mut() {
-        object.remove("status");
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            for field in ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation"] {
-                metadata.remove(field);
-            }
-        }
-    }
-    node
 }

@@ -47,6 +47,8 @@ pub struct PlanInput<'a> {
     /// Cluster objects as wanted; empty before the CA exists.
     pub objects: &'a BTreeMap<ObjectSet, Vec<Value>>,
     pub goal: Goal,
+    /// Seconds since 1970, for expiry.
+    pub now: i64,
 }
 
 /// A plan, and what to say about it.
@@ -92,7 +94,7 @@ pub fn blueprints(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, HostBluepr
     let mut all = BTreeMap::new();
     for (name, host) in &input.inventory.hosts {
         let traits = etcd::traits(input, host);
-        all.insert(name.clone(), host_blueprint(input.inventory, release, &uid, host, &traits, &pod_cidrs));
+        all.insert(name.clone(), host_blueprint(input.inventory, release, &uid, &pod_cidrs, host, &traits));
     }
     Ok(all)
 }
@@ -167,7 +169,9 @@ fn host_steps(
         .bundles
         .get(&host.arch)
         .ok_or_else(|| PlanError::NoBundle { host: host.name.clone(), arch: host.arch })?;
-    let secret_digest = |content: &crate::pki::SecretContent| input.vault.digests.get(content).copied();
+    let secret_digest = |content: &crate::pki::SecretContent| {
+        input.vault.digests.get(content).and_then(|hex| Digest::parse(hex).ok())
+    };
     let sources =
         host::Sources { bundle, secret_digest: &secret_digest, delivery: &input.inventory.artifacts.delivery };
     let changes = host::host_changes(blueprint, facts, &sources)

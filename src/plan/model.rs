@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::blueprint::Content;
+use crate::blueprint::cluster::NodeWish;
 use crate::digest::Digest;
 use crate::inventory::{ClusterName, HostName};
 use crate::pki::{CertificateSpec, KeyId};
@@ -193,7 +193,7 @@ pub enum Action {
     AwaitApi { host: HostName },
     /// Applies cluster objects; `names` are for people, the objects are computed anew.
     ApplyObjects { set: ObjectSet, names: Vec<String> },
-    PatchNode { node: HostName, patch: Value },
+    PatchNode { node: HostName, wish: NodeWish },
     AwaitNode { node: HostName },
     AwaitServing,
     AddLearner { peer_url: String },
