@@ -36,7 +36,9 @@ pub struct Inventory {
 }
 
 /// What a host is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     ControlPlane,
@@ -190,12 +192,23 @@ impl Network {
 #[serde(rename_all = "kebab-case", tag = "name")]
 pub enum NetworkPlugin {
     /// A bridge on each host and routes between hosts that share a link; no image, no daemon.
-    Routes { mtu: Option<u32> },
-    Calico { version: String },
-    Cilium { version: String },
-    Flannel { version: String },
+    Routes {
+        mtu: Option<u32>,
+    },
+    Calico {
+        version: String,
+    },
+    Cilium {
+        version: String,
+    },
+    Flannel {
+        version: String,
+    },
     /// Any manifest by absolute path or https URL.
-    Manifest { source: String, sha256: Option<String> },
+    Manifest {
+        source: String,
+        sha256: Option<String>,
+    },
     None,
 }
 
@@ -281,7 +294,9 @@ pub struct Pki {
     pub bring_your_own: Option<Utf8PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub enum KeyAlgorithm {
     #[serde(rename = "ECDSA-P256")]
     EcdsaP256,
