@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::ids::{ClusterName, HostName};
 use crate::release::KubeVersion;
 
+pub use crate::release::Arch;
+
+pub use crate::release::Arch;
+
 /// One cluster, as wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,26 +72,6 @@ impl Host {
     /// Whether a kubelet runs here: everything but a host that is for etcd only.
     pub fn is_node(&self) -> bool {
         self.roles.iter().any(|role| matches!(role, Role::ControlPlane | Role::Worker))
-    }
-}
-
-/// The machine architectures Kubernetes is released for that keelwright supports.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Arch {
-    Amd64,
-    Arm64,
-}
-
-impl Arch {
-    /// As in release file names and image manifests.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Arch::Amd64 => "amd64",
-            Arch::Arm64 => "arm64",
-        }
     }
 }
 
