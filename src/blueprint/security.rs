@@ -4,12 +4,10 @@
 //! ClusterConfiguration in `kubeadm-config`: a flag that stood in only one of them would be lost, or would
 //! come as a surprise, at the next `kubeadm upgrade`.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::files::{Files, text_file};
-use super::model::{Content, Directory, FileGroup, FilePolicy};
+use super::model::{Content, FileGroup, FilePolicy};
 use crate::inventory::{Component, Etcd, ExtraArg, Host, Inventory, NetworkPlugin};
 use crate::pki::SecretContent;
 use crate::render::to_yaml;
@@ -17,12 +15,12 @@ use crate::render::to_yaml;
 /// Holds every file of the API server's that kubeadm does not know. It is mounted as a directory because a
 /// file that is mounted by itself stays the old one when it is replaced by a rename. A control plane that
 /// joins by kubeadm needs a copy of it first.
-pub const CONFIG_DIRECTORY: &str = "/etc/kubernetes/keelwright";
-pub const AUDIT_DIRECTORY: &str = "/var/log/kubernetes/audit";
+pub(super) const API_SERVER_DIRECTORY: &str = "/etc/kubernetes/keelwright";
+pub(super) const AUDIT_DIRECTORY: &str = "/var/log/kubernetes/audit";
 
 /// Strong suites that TLS 1.2 clients still agree on, for both kinds of keys a cluster may have; the TLS 1.3
 /// ones are always on in Go and stand here because the benchmark looks for them (CIS 1.2.29, 4.2.12).
-pub const CIPHER_SUITES: [&str; 9] = [
+pub(super) const CIPHER_SUITES: [&str; 9] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
     "TLS_CHACHA20_POLY1305_SHA256",
@@ -93,11 +91,11 @@ fn api_server_extras(inventory: &Inventory) -> ComponentExtras {
         ours.push(arg("service-account-extend-token-expiration", "false")); // CIS 1.2.30
         ours.push(arg("tls-cipher-suites", CIPHER_SUITES.join(","))); // CIS 1.2.29
         if !configures_authentication(&inventory.api_server) {
-            ours.push(arg("authentication-config", format!("{CONFIG_DIRECTORY}/authentication.yaml")));
+            ours.push(arg("authentication-config", format!("{API_SERVER_DIRECTORY}/authentication.yaml")));
         }
     }
     if security.encryption_at_rest {
-        ours.push(arg("encryption-provider-config", format!("{CONFIG_DIRECTORY}/encryption.yaml")));
+        ours.push(arg("encryption-provider-config", format!("{API_SERVER_DIRECTORY}/encryption.yaml")));
         // Keys are rotated by writing the file; without this every step of a rotation would be a restart.
         ours.push(arg("encryption-provider-config-automatic-reload", "true"));
     }
@@ -107,13 +105,13 @@ fn api_server_extras(inventory: &Inventory) -> ComponentExtras {
         ours.push(arg("audit-log-maxbackup", "10"));
         ours.push(arg("audit-log-maxsize", "100"));
         ours.push(arg("audit-log-path", format!("{AUDIT_DIRECTORY}/audit.log")));
-        ours.push(arg("audit-policy-file", format!("{CONFIG_DIRECTORY}/audit-policy.yaml")));
+        ours.push(arg("audit-policy-file", format!("{API_SERVER_DIRECTORY}/audit-policy.yaml")));
     }
     let args = merged(ours, operators);
     let below = |directory: &str| args.iter().any(|arg| arg.value.starts_with(&format!("{directory}/")));
     let mut mounts = Vec::new();
-    if below(CONFIG_DIRECTORY) {
-        mounts.push(mount("keelwright-config", CONFIG_DIRECTORY, true, "Directory"));
+    if below(API_SERVER_DIRECTORY) {
+        mounts.push(mount("keelwright-config", API_SERVER_DIRECTORY, true, "Directory"));
     }
     if below(AUDIT_DIRECTORY) {
         mounts.push(mount("keelwright-audit", AUDIT_DIRECTORY, false, "DirectoryOrCreate"));
@@ -170,28 +168,26 @@ pub(super) fn add_files(files: &mut Files, inventory: &Inventory, host: &Host) {
         return;
     }
     let flags = api_server_extras(inventory).args;
-    let named: BTreeMap<&str, &str> =
-        flags.iter().map(|arg| (arg.value.as_str(), arg.name.as_str())).collect();
-    let wanted = |path: &str| named.contains_key(path);
+    let wanted = |path: &str| flags.iter().any(|arg| arg.value == path);
 
-    if flags.iter().any(|arg| arg.value.starts_with(&format!("{CONFIG_DIRECTORY}/"))) {
-        files.directory(CONFIG_DIRECTORY, 0o700);
+    if flags.iter().any(|arg| arg.value.starts_with(&format!("{API_SERVER_DIRECTORY}/"))) {
+        files.directory(API_SERVER_DIRECTORY, 0o700);
     }
-    let path = format!("{CONFIG_DIRECTORY}/encryption.yaml");
+    let path = format!("{API_SERVER_DIRECTORY}/encryption.yaml");
     if wanted(&path) {
         let content = Content::Secret(SecretContent::EncryptionConfiguration);
         files.file(&path, FileGroup::Config, 0o600, content, FilePolicy::Exact);
     }
-    let path = format!("{CONFIG_DIRECTORY}/audit-policy.yaml");
+    let path = format!("{API_SERVER_DIRECTORY}/audit-policy.yaml");
     if wanted(&path) {
         files.add(&path, text_file(FileGroup::Config, 0o600, to_yaml(&audit_policy())));
     }
-    let path = format!("{CONFIG_DIRECTORY}/authentication.yaml");
+    let path = format!("{API_SERVER_DIRECTORY}/authentication.yaml");
     if wanted(&path) {
         files.add(&path, text_file(FileGroup::Config, 0o600, to_yaml(&authentication(inventory))));
     }
     if wanted(&format!("{AUDIT_DIRECTORY}/audit.log")) {
-        files.directories.insert(AUDIT_DIRECTORY.to_owned(), Directory { mode: 0o700 });
+        files.directory(AUDIT_DIRECTORY, 0o700);
     }
 }
 
