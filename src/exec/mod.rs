@@ -1,9 +1,14 @@
 //! Runs a plan through ports. The executor makes no choices: what to do, in which order and when
 //! it is done all stand in the plan.
 
+pub mod engine;
+pub mod event;
 pub mod ports;
 pub mod script;
+mod step;
 
+pub use engine::{Clock, DesiredObjects, Failure, Outcome, Ports, Setting, SystemClock, execute};
+pub use event::Event;
 pub use ports::{
     Etcd, EtcdMember, KubeApi, KubeError, Objects, PortError, Remote, RemoteError, SecretSource, StageResult,
 };

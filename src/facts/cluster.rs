@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::HostFacts;
 use crate::exec::ports::{EtcdMember, Objects};
@@ -66,9 +67,8 @@ pub struct NodeFacts {
     pub unschedulable: bool,
     pub kubelet_version: String,
     pub pod_cidrs: Vec<IpNet>,
-    pub labels: BTreeMap<String, String>,
-    /// `key=value:effect`
-    pub taints: BTreeSet<String>,
+    /// Metadata and spec, without what changes by itself.
+    pub live: Value,
 }
 
 /// etcd's own view of its members.
