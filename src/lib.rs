@@ -19,6 +19,7 @@ pub mod blueprint;
 pub mod bundle;
 pub mod cli;
 pub mod command;
+pub mod digest;
 pub mod exec;
 pub mod facts;
 pub mod inventory;

@@ -1,1 +1,13 @@
 //! What was observed of machines and cluster, and the read-only script that observes it.
+//!
+//! [`probe`] says what to look at, [`parse`] reads the answer; neither does any input or output.
+
+mod cluster;
+mod host;
+pub mod parse;
+pub mod probe;
+
+pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed};
+pub use host::{
+    Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, Listener, Marker, Mount, UnitFact,
+};

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::ids::{ClusterName, HostName};
 use crate::release::KubeVersion;
 
+pub use crate::release::Arch;
+
+pub use crate::release::Arch;
+
 /// One cluster, as wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,7 +40,9 @@ pub struct Inventory {
 }
 
 /// What a host is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     ControlPlane,
@@ -66,26 +72,6 @@ impl Host {
     /// Whether a kubelet runs here: everything but a host that is for etcd only.
     pub fn is_node(&self) -> bool {
         self.roles.iter().any(|role| matches!(role, Role::ControlPlane | Role::Worker))
-    }
-}
-
-/// The machine architectures Kubernetes is released for that keelwright supports.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Arch {
-    Amd64,
-    Arm64,
-}
-
-impl Arch {
-    /// As in release file names and image manifests.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Arch::Amd64 => "amd64",
-            Arch::Arm64 => "arm64",
-        }
     }
 }
 
@@ -190,12 +176,23 @@ impl Network {
 #[serde(rename_all = "kebab-case", tag = "name")]
 pub enum NetworkPlugin {
     /// A bridge on each host and routes between hosts that share a link; no image, no daemon.
-    Routes { mtu: Option<u32> },
-    Calico { version: String },
-    Cilium { version: String },
-    Flannel { version: String },
+    Routes {
+        mtu: Option<u32>,
+    },
+    Calico {
+        version: String,
+    },
+    Cilium {
+        version: String,
+    },
+    Flannel {
+        version: String,
+    },
     /// Any manifest by absolute path or https URL.
-    Manifest { source: String, sha256: Option<String> },
+    Manifest {
+        source: String,
+        sha256: Option<String>,
+    },
     None,
 }
 
@@ -281,7 +278,9 @@ pub struct Pki {
     pub bring_your_own: Option<Utf8PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub enum KeyAlgorithm {
     #[serde(rename = "ECDSA-P256")]
     EcdsaP256,

@@ -1,5 +1,11 @@
-//! Versions, the skew policy, and what belongs to each Kubernetes minor.
+//! Versions, the skew policy, what belongs to each Kubernetes minor, and the manifest of a bundle.
 
-mod version;
+pub mod artifact;
+pub mod catalog;
+pub mod skew;
+pub mod version;
 
-pub use version::{InvalidVersion, KubeVersion};
+pub use artifact::{Arch, BundleManifest, FileArtifact, ImageArtifact, Sha256};
+pub use catalog::{MinorRelease, SUPPORTED, UnsupportedMinor, release_of};
+pub use skew::{ApiServerSpan, Component, SkewViolation};
+pub use version::{InvalidMinor, InvalidVersion, KubeVersion, Minor};

@@ -1,0 +1,78 @@
+//! The whole cluster as observed: hosts, API, etcd, the operator's vault.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::HostFacts;
+use crate::exec::ports::{EtcdMember, Objects};
+use crate::inventory::{Host, HostName};
+
+/// An observation that may have failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observed<T> {
+    Known(T),
+    /// There is none (no cluster yet).
+    Absent,
+    /// It could not be asked, and why.
+    Unreachable(String),
+}
+
+impl<T> Observed<T> {
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Observed::Known(value) => Some(value),
+            Observed::Absent | Observed::Unreachable(_) => None,
+        }
+    }
+}
+
+/// Everything a plan is made from beside the inventory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterFacts {
+    pub hosts: BTreeMap<HostName, Observed<HostFacts>>,
+    /// Hosts that an earlier inventory had and this one has not.
+    pub dropped: BTreeMap<HostName, Host>,
+    pub api: Observed<ApiFacts>,
+    pub etcd: Observed<EtcdFacts>,
+}
+
+impl ClusterFacts {
+    /// The facts of a host that answered.
+    pub fn host(&self, name: &HostName) -> Option<&HostFacts> {
+        self.hosts.get(name).and_then(Observed::known)
+    }
+}
+
+/// What the API server says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiFacts {
+    /// Control planes whose own API server is ready.
+    pub ready: BTreeSet<HostName>,
+    pub nodes: BTreeMap<HostName, NodeFacts>,
+    /// The live form of every object the cluster blueprint wants, absent ones left out.
+    pub objects: Objects,
+}
+
+/// A Node, as far as planning is concerned.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeFacts {
+    pub ready: bool,
+    pub unschedulable: bool,
+    pub kubelet_version: String,
+    pub pod_cidrs: Vec<IpNet>,
+    pub labels: BTreeMap<String, String>,
+    /// `key=value:effect`
+    pub taints: BTreeSet<String>,
+}
+
+/// etcd's own view of its members.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EtcdFacts {
+    pub members: Vec<EtcdMember>,
+}
