@@ -6,7 +6,7 @@ mod cluster;
 mod host;
 pub mod parse;
 pub mod probe;
-mod vault;
+pub mod vault;
 
 pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed, node_is_ready};
 pub use host::{

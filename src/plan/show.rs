@@ -109,7 +109,7 @@ fn action(out: &mut String, planned: &Planned) {
     if let Action::WriteFile { content: Content::Text(text), before: Some(before), path, .. } = &planned.action
         && let Some(old) = &before.text
     {
-        let diff = TextDiff::from_lines(old.as_str(), text);
+        let diff = TextDiff::from_lines(old.as_str(), text.as_ref());
         let unified = diff.unified_diff().context_radius(2).header(path, path).to_string();
         for line in unified.lines() {
             let _ = writeln!(out, "        {line}");
