@@ -166,9 +166,8 @@ async fn run_action(
             .await
         }
         Action::Drain { node } => {
-            crate::kube::drain::drain(ports.kube, ports.clock, node, Duration::from_secs(timeouts.drain.into()))
-                .await
-                .map_err(|error| failure(error.to_string()))
+            let _ = node;
+            Err(failure("drain is not merged yet"))
         }
         Action::DeleteNode { node } => {
             ports.kube.delete(&node_skeleton(node)).await.map_err(|error| failure(error.to_string()))
