@@ -1,6 +1,7 @@
 //! Runs a plan through ports. The executor makes no choices: what to do, in which order and when
 //! it is done all stand in the plan.
 
+pub mod cycle;
 pub mod engine;
 pub mod event;
 pub mod observe;
@@ -8,6 +9,7 @@ pub mod ports;
 pub mod script;
 mod step;
 
+pub use cycle::{Cycle, Look, VaultView};
 pub use engine::{Clock, DesiredObjects, Failure, Outcome, Ports, Setting, SystemClock, execute};
 pub use event::Event;
 pub use ports::{

@@ -9,14 +9,19 @@ use super::{PlanError, PlanInput, reachable};
 use crate::blueprint::HostBlueprint;
 use crate::blueprint::cluster::{covers, node_patch, node_wish, object_key};
 use crate::inventory::{HostName, NetworkPlugin};
+use crate::pki::{CertificateSpec, KeyId};
 
 /// Keys and certificates that the vault has not, or has with other contents.
-pub(super) fn mint(input: &PlanInput<'_>, graph: &mut Graph) {
-    let due = input.vault.due(input.certificates, Some(input.now));
+pub(super) fn mint(
+    input: &PlanInput<'_>,
+    certificates: &BTreeMap<KeyId, CertificateSpec>,
+    graph: &mut Graph,
+) {
+    let due = input.vault.due(certificates, Some(input.now));
     if due.is_empty() {
         return;
     }
-    let keys = input.certificates.iter().filter(|(id, _)| due.contains_key(id));
+    let keys = certificates.iter().filter(|(id, _)| due.contains_key(id));
     let keys: BTreeMap<_, _> = keys.map(|(id, spec)| (id.clone(), spec.clone())).collect();
     let action = Planned { action: Action::Mint { keys }, reason: Reason::Missing };
     graph.add(Target::Operator, Stage::Mint, vec![action], Vec::new());
@@ -82,7 +87,7 @@ fn object_changes(input: &PlanInput<'_>, set: ObjectSet) -> Vec<Planned> {
         });
     }
     // Before the CA exists nobody can say what the objects are; they are all missing then.
-    if wanted.is_empty() && input.certificates.keys().any(|id| !input.vault.entries.contains_key(id)) {
+    if wanted.is_empty() && !input.vault.entries.contains_key(&KeyId::ca()) {
         actions.push(Planned {
             action: Action::ApplyObjects { set, names: Vec::new() },
             reason: Reason::Missing,

@@ -25,7 +25,7 @@ use crate::blueprint::{HostBlueprint, assign_pod_cidrs, host_blueprint};
 use crate::digest::Digest;
 use crate::facts::{ClusterFacts, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
-use crate::pki::{CertificateSpec, KeyId};
+use crate::pki::{CertificateSpec, KeyId, spec};
 use crate::release::{Arch, BundleManifest, UnsupportedMinor, release_of};
 
 use graph::Graph;
@@ -42,8 +42,6 @@ pub struct PlanInput<'a> {
     pub facts: &'a ClusterFacts,
     pub vault: &'a VaultFacts,
     pub bundles: &'a BTreeMap<Arch, BundleManifest>,
-    /// Keys and certificates the cluster must have.
-    pub certificates: &'a BTreeMap<KeyId, CertificateSpec>,
     /// Cluster objects as wanted; empty before the CA exists.
     pub objects: &'a BTreeMap<ObjectSet, Vec<Value>>,
     pub goal: Goal,
@@ -99,6 +97,12 @@ pub fn blueprints(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, HostBluepr
     Ok(all)
 }
 
+/// Keys and certificates the cluster must have.
+pub fn certificates(inventory: &Inventory) -> Result<BTreeMap<KeyId, CertificateSpec>, PlanError> {
+    let release = release_of(inventory.version)?;
+    Ok(spec::certificates(inventory, release.apiserver_kubelet_client_organization))
+}
+
 /// The pod addresses of every node: what the API says, and the next free ones for new nodes.
 fn pod_cidrs(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, Vec<IpNet>>, PlanError> {
     let observed: BTreeMap<_, _> = input
@@ -135,7 +139,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
 
 fn converge(input: &PlanInput<'_>, graph: &mut Graph) -> Result<(), PlanError> {
     let blueprints = blueprints(input)?;
-    cluster::mint(input, graph);
+    cluster::mint(input, &certificates(input.inventory)?, graph);
     for host in reachable(input) {
         if let Some(blueprint) = blueprints.get(&host.name) {
             host_steps(input, blueprint, host, graph)?;
