@@ -222,9 +222,11 @@ impl Handle<'_> {
 
     fn require_power(&self, action: &'static str) -> Result<(), LabError> {
         match self.status() {
-            Status::Off => {
-                Err(LabError::WrongStatus { machine: self.machine.name, status: Status::Off.as_str(), action })
-            }
+            Status::Off => Err(LabError::WrongStatus {
+                machine: self.machine.name,
+                status: Status::Off.as_str(),
+                action,
+            }),
             Status::Running | Status::Paused => Ok(()),
         }
     }
