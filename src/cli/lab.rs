@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{CommandError, ErrorKind};
+use crate::command::quote;
 use crate::lab::{End, Lab, LabError, LabErrorKind, LabName, LabSpec, MachineName, Progress, Role, Status};
 
 /// Make throwaway machines on this Linux box
@@ -301,8 +302,12 @@ fn view(lab: &Lab) -> Result<LabView, LabError> {
 fn ssh(lab: &Lab, host: MachineName, user: &str, command: &[String]) -> Result<ExitCode, CommandError> {
     use std::os::unix::process::CommandExt;
     let mut ssh = lab.ssh(host, user)?;
-    if !command.is_empty() {
-        ssh.arg("--").args(command);
+    match command {
+        [] => {}
+        // ssh joins its arguments with spaces and lets a shell split them: one word is meant for that
+        // shell, several are an argv that must arrive as it is.
+        [script] => drop(ssh.arg("--").arg(script)),
+        words => drop(ssh.arg("--").arg(words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))),
     }
     Err(CommandError::new(ErrorKind::Failed, ssh.exec())
         .hint("install it\n    apt-get install openssh-client"))

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use super::apt::{Mirror, SUITE};
@@ -99,8 +99,14 @@ pub(crate) fn ensure(
     }
     std::fs::create_dir_all(&store).map_err(|e| LabError::io("create", &store, e))?;
     let lock = std::fs::File::open(&store).map_err(|e| LabError::io("open", &store, e))?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| LabError::io("lock", &store, errno.into()))?;
+    // debootstrap inherits the lock: one that outlives a killed `up` keeps the next from its directory.
+    nix::fcntl::fcntl(&lock, FcntlArg::F_SETFD(FdFlag::empty()))
+        .map_err(|errno| LabError::io("lock", &store, errno.into()))?;
+    let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).or_else(|(lock, _)| {
+        progress.say(None, "root file system: waiting for another `up` that makes it");
+        Flock::lock(lock, FlockArg::LockExclusive)
+    });
+    let _lock = lock.map_err(|(_, errno)| LabError::io("lock", &store, errno.into()))?;
     if done.exists() {
         return Ok(done); // another `up` made it while this one waited
     }
