@@ -1,0 +1,3 @@
+//! Tests on real machines: they make labs, so they need root on Linux and skip themselves elsewhere.
+
+mod lab;
