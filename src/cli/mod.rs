@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod error;
+pub mod inventory;
 pub mod lab;
 
 use std::process::ExitCode;

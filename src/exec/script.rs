@@ -12,8 +12,7 @@ pub struct HostScript {
     /// Unique for plan, step and attempt epoch: names the transient unit, so that a second
     /// connection finds the run that a first one started.
     pub id: String,
-    /// Which holder of the cluster's lock sends it. A host refuses, and stops, what is lower than
-    /// the highest it has seen.
+    /// The run this belongs to; a host that has seen a higher one refuses.
     pub epoch: u64,
     /// Seconds after which the host itself ends the run.
     pub deadline: u32,

@@ -1,8 +1,14 @@
 //! What the operator wrote: an inventory, parsed and checked in one go. Once you hold an
 //! [`Inventory`], it is valid.
 
+mod check;
+mod diagnostic;
 mod ids;
 mod model;
+mod parse;
 
+pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use ids::{ClusterName, HostName, InvalidName};
 pub use model::*;
+pub use parse::{Origin, parse};
+pub(crate) use parse::SIZE_LIMIT;

@@ -13,8 +13,6 @@ use crate::release::KubeVersion;
 
 pub use crate::release::Arch;
 
-pub use crate::release::Arch;
-
 /// One cluster, as wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +55,9 @@ pub struct Host {
     pub name: HostName,
     /// The address the other nodes reach it at: advertise address, etcd peer, node IP.
     pub address: IpAddr,
+    /// Its address of the other family, in a dual-stack cluster: the second node IP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secondary_address: Option<IpAddr>,
     pub roles: BTreeSet<Role>,
     pub arch: Arch,
     pub ssh: Ssh,

@@ -151,7 +151,7 @@ fn layout(directory: &Utf8Path, name: &str) -> Layout {
 }
 
 pub fn host(name: &str) -> HostName {
-    HostName::new(name).unwrap()
+    HostName::parse(name).unwrap()
 }
 
 pub fn whoami() -> String {

@@ -1,0 +1,125 @@
+//! How a command gets its inventory: the file is read, checked, and all its problems are shown at
+//! once with the lines they are in.
+
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::error::{CommandError, ErrorKind};
+use crate::inventory::{Diagnostics, Inventory, Origin, SIZE_LIMIT, parse};
+
+/// The flag every command that reads an inventory has.
+#[derive(Debug, Clone, clap::Args)]
+pub struct InventoryArg {
+    /// Read the cluster's inventory from FILE
+    #[arg(short, long, value_name = "FILE", default_value = "inventory.yaml")]
+    pub inventory: Utf8PathBuf,
+}
+
+impl InventoryArg {
+    /// As [`load`].
+    pub fn load(&self) -> Result<Inventory, CommandError> {
+        load(&self.inventory)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error("cannot read inventory {path}")]
+    Read { path: Utf8PathBuf, source: std::io::Error },
+    #[error("cannot read inventory {path}: it is a {kind}, not a regular file")]
+    NotAFile { path: Utf8PathBuf, kind: &'static str },
+    #[error("{path}: inventory is {size} bytes, limit 4 MiB")]
+    TooLarge { path: Utf8PathBuf, size: u64 },
+    #[error("the working directory is not known, or not UTF-8")]
+    WorkingDirectory,
+    #[error("{headline}\n\n{report}\n")]
+    Invalid { headline: String, report: String },
+}
+
+/// Reads and checks the inventory at `path`. Warnings go to stderr.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Usage`], when the file cannot be read or is not a valid inventory.
+pub fn load(path: &Utf8Path) -> Result<Inventory, CommandError> {
+    let bytes = read(path)?;
+    let base = directory_of(path).ok_or_else(|| CommandError::new(ErrorKind::Usage, LoadError::WorkingDirectory))?;
+    let home = std::env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok());
+    let origin = Origin { file: path.as_str(), base: &base, home: home.as_deref() };
+    match parse(&bytes, &origin) {
+        Ok((inventory, warnings)) => {
+            let source = shown(&bytes);
+            for warning in warnings {
+                eprintln!("{}", warning.render(path.as_str(), &source));
+            }
+            Ok(inventory)
+        }
+        Err(problems) => Err(CommandError::new(ErrorKind::Usage, invalid(path, &problems, &bytes))
+            .hint("nothing on any machine has changed; docs/inventory.md describes every field")),
+    }
+}
+
+fn invalid(path: &Utf8Path, problems: &Diagnostics, bytes: &[u8]) -> LoadError {
+    let count = problems.error_count();
+    let headline = format!("{path} has {count} {}", if count == 1 { "problem" } else { "problems" });
+    LoadError::Invalid { headline, report: problems.render(&shown(bytes)) }
+}
+
+/// The text that excerpts are taken from; columns count from after a byte order mark.
+fn shown(bytes: &[u8]) -> String {
+    let bytes = bytes.get(..SIZE_LIMIT).unwrap_or(bytes);
+    String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).into_owned()
+}
+
+/// The bytes of a regular file of at most 4 MiB.
+fn read(path: &Utf8Path) -> Result<Vec<u8>, CommandError> {
+    let usage = |error: LoadError| CommandError::new(ErrorKind::Usage, error);
+    let unreadable = |source: std::io::Error| {
+        let missing = source.kind() == std::io::ErrorKind::NotFound;
+        let error = usage(LoadError::Read { path: path.to_owned(), source });
+        match missing {
+            true => error.hint("name the file with --inventory FILE, or write one with\n    keelwright init"),
+            false => error,
+        }
+    };
+    // Without O_NONBLOCK, opening a FIFO waits for a writer for ever.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
+        .open(path)
+        .map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        let kind = kind_of(metadata.file_type());
+        return Err(usage(LoadError::NotAFile { path: path.to_owned(), kind }));
+    }
+    let limit = SIZE_LIMIT as u64;
+    if metadata.len() > limit {
+        return Err(usage(LoadError::TooLarge { path: path.to_owned(), size: metadata.len() }));
+    }
+    let mut bytes = Vec::new();
+    // One byte more, so that a file that grows meanwhile is refused by the parser.
+    file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+fn kind_of(kind: std::fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt as _;
+    if kind.is_dir() {
+        "directory"
+    } else if kind.is_fifo() {
+        "FIFO"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        "device"
+    }
+}
+
+/// The absolute directory of a file.
+fn directory_of(path: &Utf8Path) -> Option<Utf8PathBuf> {
+    let here = Utf8PathBuf::from_path_buf(std::env::current_dir().ok()?).ok()?;
+    Some(here.join(path).parent()?.to_owned())
+}

@@ -1,0 +1,342 @@
+//! The top of the file: what there is one of per cluster.
+
+use super::context::Context;
+use super::draft::Draft;
+use super::host;
+use super::path::Path;
+use super::reader::{Field, Table, closest};
+use super::scalar::{Plain, quoted};
+use super::settings;
+use super::tree::Node;
+use crate::inventory::{ClusterName, Component, Endpoint, NetworkPlugin};
+use crate::release::KubeVersion;
+
+/// The `apiVersion` this release reads.
+pub(crate) const API_VERSION: &str = "keelwright.dev/v1";
+/// The only `kind`.
+pub(crate) const KIND: &str = "Cluster";
+/// Where haproxy listens on every node. Not 6443: the API server has that port on control planes.
+pub(crate) const NODE_LOCAL_PORT: u16 = 7443;
+/// Where the API servers listen.
+pub(crate) const API_PORT: u16 = 6443;
+
+/// What other tools call things, and what they are called here.
+const MOVED: &[(&str, &str)] = &[
+    ("name", "metadata.name"),
+    ("clusterName", "metadata.name"),
+    ("version", "kubernetes.version"),
+    ("kubernetesVersion", "kubernetes.version"),
+    ("nodes", "hosts"),
+    ("machines", "hosts"),
+    ("servers", "hosts"),
+    ("controlPlaneEndpoint", "endpoint.external"),
+    ("networking", "network"),
+    ("podSubnet", "network.podCidrs"),
+    ("serviceSubnet", "network.serviceCidrs"),
+    ("dnsDomain", "network.dnsDomain"),
+    ("certSANs", "apiServer.certSANs"),
+    ("bastion", "ssh.bastion"),
+    ("kubeProxyConfig", "kubeProxy.config"),
+    ("kubeletConfig", "kubelet.config"),
+    ("controlPlane", "hosts[].roles and apiServer, controllerManager, scheduler"),
+];
+
+/// Reads the whole tree; None when it is not an inventory at all.
+pub(super) fn read(root: &Node, context: &Context<'_>) -> Option<Draft> {
+    let top = Field { context, node: root, path: Path::root() }.table()?.moved(MOVED);
+    let recognised = header(&top);
+    let draft = body(&top);
+    // Of another kind of file, every key would be reported as unknown: noise.
+    if !recognised {
+        return None;
+    }
+    top.finish();
+    Some(draft)
+}
+
+/// apiVersion and kind; false when this is another kind of document.
+fn header(top: &Table<'_>) -> bool {
+    let mut recognised = true;
+    for (key, want) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+        let Some(field) = top.require(key, want) else { continue };
+        let Some(text) = field.text() else { continue };
+        if text != want {
+            recognised = false;
+            let hint = match text {
+                "kubeadm.k8s.io/v1beta3" | "kubeadm.k8s.io/v1beta4" => {
+                    "keelwright init --from kubeadm FILE makes an inventory of it".to_owned()
+                }
+                _ => format!("write `{key}: {want}`"),
+            };
+            let message = format!("unsupported {key} {}; this release reads {want}", quoted(text));
+            field.error::<()>(message, hint);
+        }
+    }
+    recognised
+}
+
+fn body(top: &Table<'_>) -> Draft {
+    let name = top.require("metadata", "{name: prod}").and_then(|field| metadata(&field));
+    let version = top.require("kubernetes", "{version: v1.37.1}").and_then(|field| kubernetes(&field));
+    let ssh = top.get("ssh").map_or_else(host::SshDefaults::default, |field| host::ssh_defaults(&field));
+    let hosts = top.require("hosts", "[{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]");
+    let hosts = hosts.map_or_else(Vec::new, |field| host::hosts(&field, &ssh));
+    let mut draft = Draft {
+        name,
+        version,
+        hosts,
+        pod_cidrs: None,
+        service_cidrs: None,
+        dns_domain: "cluster.local".into(),
+        plugin: NetworkPlugin::Routes { mtu: None },
+        endpoint: top.get("endpoint").and_then(|field| endpoint(&field)).unwrap_or(NODE_LOCAL),
+        etcd: settings::default_etcd(),
+        etcd_placement: None,
+        allow_even_members: false,
+        api_server: component(top, "apiServer", true),
+        controller_manager: component(top, "controllerManager", false),
+        scheduler: component(top, "scheduler", false),
+        kubelet: top.get("kubelet").map(|field| settings::kubelet(&field)).unwrap_or_default(),
+        kube_proxy: settings::kube_proxy(top.get("kubeProxy")),
+        containerd: top.get("containerd").map(|field| settings::containerd(&field)).unwrap_or_default(),
+        pki: settings::pki(top.get("pki")),
+        security: settings::security(top.get("security")),
+        artifacts: settings::artifacts(top.get("artifacts")),
+        addons: top.get("addons").map(|field| settings::addons(&field)).unwrap_or_default(),
+        policy: settings::policy(top.get("policy")),
+    };
+    if let Some(field) = top.get("network") {
+        network(&field, &mut draft);
+    }
+    if let Some(field) = top.get("etcd") {
+        settings::etcd(&field, &mut draft);
+    }
+    draft
+}
+
+const NODE_LOCAL: Endpoint = Endpoint::NodeLocal { port: NODE_LOCAL_PORT };
+
+fn metadata(field: &Field<'_>) -> Option<ClusterName> {
+    let table = field.table()?;
+    let name = table.require("name", "prod").and_then(|field| {
+        let text = field.text()?;
+        match ClusterName::parse(text) {
+            Ok(name) => Some(name),
+            Err(error) => field.error(error.to_string(), "a cluster's name is one DNS label, such as `prod`"),
+        }
+    });
+    table.finish();
+    name
+}
+
+fn kubernetes(field: &Field<'_>) -> Option<KubeVersion> {
+    let table = field.table()?;
+    let version = table.require("version", "v1.37.1").and_then(|field| version(&field));
+    table.finish();
+    version
+}
+
+fn version(field: &Field<'_>) -> Option<KubeVersion> {
+    let supported = super::super::check::supported_versions();
+    if let Some(Plain::Integer(_) | Plain::Float | Plain::OddNumber) = field.plain() {
+        return field.error(
+            format!("version must be a quoted string; got {}", field.got()),
+            format!("write vMAJOR.MINOR.PATCH, such as \"v1.37.1\"; supported: {supported}"),
+        );
+    }
+    let text = field.text()?;
+    if let Ok(version) = KubeVersion::parse(text) {
+        return Some(version);
+    }
+    let help = match KubeVersion::parse(&format!("v{text}")) {
+        Ok(version) => format!("write {version}"),
+        Err(_) => format!("supported: {supported}"),
+    };
+    field.error(format!("want vMAJOR.MINOR.PATCH, such as v1.37.1; got {}", quoted(text)), help)
+}
+
+fn component(top: &Table<'_>, key: &'static str, has_certificate: bool) -> Component {
+    let mut component = Component::default();
+    let Some(table) = top.get(key).and_then(|field| field.table()) else { return component };
+    if let Some(field) = table.get("extraArgs") {
+        component.extra_args = field.extra_args();
+    }
+    if has_certificate && let Some(field) = table.get("certSANs") {
+        let names = field.items().unwrap_or_default();
+        component.cert_sans = names.iter().filter_map(|field| Some(field.text()?.to_owned())).collect();
+    }
+    table.finish();
+    component
+}
+
+fn endpoint(field: &Field<'_>) -> Option<Endpoint> {
+    let table = field.table()?;
+    let node_local = table.get("nodeLocal").map(|field| {
+        let Some(table) = field.table() else { return NODE_LOCAL };
+        let port = table.get("port").and_then(|field| field.port()).unwrap_or(NODE_LOCAL_PORT);
+        table.finish();
+        Endpoint::NodeLocal { port }
+    });
+    let external = table.get("external").map(|field| external(&field));
+    let vip = table.get("vip").map(|field| vip(&field));
+    let given = [node_local.is_some(), external.is_some(), vip.is_some()];
+    table.finish();
+    match given.iter().filter(|given| **given).count() {
+        1 => node_local.or(external.flatten()).or(vip.flatten()),
+        count => {
+            let message = format!("want one of nodeLocal, external, vip; got {}", if count == 0 { "none" } else { "several" });
+            field.error(message, "leave `endpoint` out for a balancer on every node")
+        }
+    }
+}
+
+/// `{host, port}`, or kubeadm's `host:port`.
+fn external(field: &Field<'_>) -> Option<Endpoint> {
+    if !field.is_map() {
+        let text = field.text()?;
+        let help = "write host:port, such as api.example.org:6443";
+        if let Some((_, rest)) = text.split_once("://") {
+            let rest = rest.trim_end_matches('/');
+            return field.error(format!("{} has a scheme", quoted(text)), format!("write {}", quoted(rest)));
+        }
+        let (host, port) = match split_port(text) {
+            Some((host, None)) => (host, API_PORT),
+            Some((host, Some(port))) => match port.parse::<u16>() {
+                Ok(port) if port > 0 => (host, port),
+                Ok(_) | Err(_) => {
+                    return field.error(format!("{} is not a port; want 1 to 65535", quoted(port)), help);
+                }
+            },
+            None => return field.error(format!("{} is not host:port", quoted(text)), help),
+        };
+        return Some(Endpoint::External { host: host.to_owned(), port });
+    }
+    let table = field.table()?;
+    let host = table.require("host", "api.example.org").and_then(|field| {
+        let text = field.text()?;
+        match text.contains("://") {
+            true => field.error(format!("{} has a scheme", quoted(text)), "write the host only"),
+            false => Some(text.to_owned()),
+        }
+    });
+    let port = table.get("port").map_or(Some(API_PORT), |field| field.port());
+    table.finish();
+    Some(Endpoint::External { host: host?, port: port? })
+}
+
+fn vip(field: &Field<'_>) -> Option<Endpoint> {
+    let table = field.table()?;
+    let address = table.require("address", "192.0.2.10").and_then(|field| field.address());
+    let interface = table.get("interface").and_then(|field| interface(&field));
+    let port = table.get("port").map_or(Some(API_PORT), |field| field.port());
+    table.finish();
+    Some(Endpoint::Vip { address: address?, interface, port: port? })
+}
+
+/// Linux allows nearly everything in 15 bytes; what nobody names an interface is refused.
+fn interface(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if let Some(index) = text.chars().position(|c| !allowed(c)) {
+        let message = format!("{}: illegal character at column {}", quoted(text), index + 1);
+        return field.error(message, "write the interface's name, such as eth0 or bond0.12");
+    }
+    if text.starts_with('-') || text.len() > 15 || text == "." || text == ".." {
+        let message = format!("{} is not the name of an interface", quoted(text));
+        return field.error(message, "at most 15 characters, such as eth0");
+    }
+    Some(text.to_owned())
+}
+
+/// `host`, `host:port`, `[v6]:port`, `v6`.
+pub(super) fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        return match after {
+            "" => Some((host, None)),
+            _ => Some((host, Some(after.strip_prefix(':')?))),
+        };
+    }
+    match text.split_once(':') {
+        None => Some((text, None)),
+        Some((_, rest)) if rest.contains(':') => Some((text, None)),
+        Some(("", _)) => None,
+        Some((host, port)) => Some((host, Some(port))),
+    }
+}
+
+fn network(field: &Field<'_>, draft: &mut Draft) {
+    let Some(table) = field.table() else { return };
+    let networks = |key| -> Option<Vec<_>> {
+        let items = table.get(key)?.items()?;
+        Some(items.iter().filter_map(Field::network).collect())
+    };
+    draft.pod_cidrs = networks("podCidrs");
+    draft.service_cidrs = networks("serviceCidrs");
+    if let Some(text) = table.get("dnsDomain").and_then(|field| Some(field.text()?.to_owned())) {
+        draft.dns_domain = text;
+    }
+    if let Some(plugin) = table.get("plugin").and_then(|field| plugin(&field)) {
+        draft.plugin = plugin;
+    }
+    table.moved(&[("podSubnet", "podCidrs"), ("serviceSubnet", "serviceCidrs"), ("cni", "plugin")]).finish();
+}
+
+const PLUGINS: &[&str] = &["routes", "calico", "cilium", "flannel", "manifest", "none"];
+
+/// `{name: …}` with what the plugin takes, or just the name.
+fn plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
+    if !field.is_map() {
+        return match field.raw()? {
+            "routes" => Some(NetworkPlugin::Routes { mtu: None }),
+            "none" => Some(NetworkPlugin::None),
+            name if PLUGINS.contains(&name) => {
+                let needs = if name == "manifest" { "source" } else { "version" };
+                let example = if name == "manifest" { "cni.yaml" } else { "vX.Y.Z" };
+                field.error(format!("{name} needs a {needs}"), format!("write {{name: {name}, {needs}: {example}}}"))
+            }
+            _ => unknown_plugin(field),
+        };
+    }
+    let table = field.table()?;
+    let name = table.require("name", "routes")?;
+    let version = |name: &str| {
+        table.require("version", "vX.Y.Z").and_then(|field| {
+            let text = field.text()?;
+            if settings::is_release_tag(text) {
+                return Some(text.to_owned());
+            }
+            let message = format!("{} is not a release of {name}", quoted(text));
+            field.error(message, "write its tag, such as v3.30.3; `latest` changes under your feet")
+        })
+    };
+    let plugin = match name.text()? {
+        "routes" => {
+            // 1280 is the least IPv6 allows, 68 IPv4; below 576 nothing real works.
+            let mtu = table.get("mtu").map(|field| field.integer("an MTU", 576..=65_535));
+            let mtu = mtu.flatten().and_then(|mtu| u32::try_from(mtu).ok());
+            Some(NetworkPlugin::Routes { mtu })
+        }
+        "calico" => version("Calico").map(|version| NetworkPlugin::Calico { version }),
+        "cilium" => version("Cilium").map(|version| NetworkPlugin::Cilium { version }),
+        "flannel" => version("flannel").map(|version| NetworkPlugin::Flannel { version }),
+        "manifest" => {
+            let source = table.require("source", "cni.yaml").and_then(|field| settings::source(&field));
+            let sha256 = table.get("sha256").and_then(|field| settings::sha256(&field));
+            source.map(|source| NetworkPlugin::Manifest { source, sha256 })
+        }
+        "none" => Some(NetworkPlugin::None),
+        _ => return unknown_plugin(&name),
+    };
+    table.finish();
+    plugin
+}
+
+fn unknown_plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
+    let text = field.raw()?;
+    let help = match closest(text, PLUGINS.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "any other plugin: {name: manifest, source: FILE or URL}".into(),
+    };
+    field.error(format!("unknown plugin {}; want one of {}", quoted(text), PLUGINS.join(", ")), help)
+}
