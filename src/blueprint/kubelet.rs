@@ -217,7 +217,11 @@ fn flags(inventory: &Inventory, release: &MinorRelease, host: &Host, traits: &Ho
     }
     // Left to itself the kubelet takes the address of the default route, which a host with several
     // interfaces may not share with its peers, and which does not exist without a default route.
-    let own = if host.is_node() { vec![arg("node-ip", host.address.to_string())] } else { Vec::new() };
+    let addresses: Vec<String> = std::iter::once(host.address)
+        .chain(host.secondary_address)
+        .map(|address| address.to_string())
+        .collect();
+    let own = if host.is_node() { vec![arg("node-ip", addresses.join(","))] } else { Vec::new() };
     let operators = &inventory.kubelet.extra_args;
     let given = |name: &str| operators.iter().any(|extra| extra.name == name);
     flags.into_iter().chain(own).filter(|flag| !given(&flag.name)).chain(operators.iter().cloned()).collect()

@@ -3,6 +3,8 @@
 
 mod containerd;
 mod files;
+#[cfg(test)]
+mod golden;
 mod keepalived;
 mod kubelet;
 mod load_balancer;

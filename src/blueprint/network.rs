@@ -117,8 +117,7 @@ fn cni_configuration(own: &[IpNet], mtu: Option<u32>) -> String {
     format!("{list:#}\n")
 }
 
-/// The ranges of the other nodes, each through its node's address. A node has one address, so only ranges of
-/// that family can be routed.
+/// The ranges of the other nodes, each through its node's address of that family.
 fn peer_routes(
     inventory: &Inventory,
     pod_cidrs: &BTreeMap<HostName, Vec<IpNet>>,
@@ -127,10 +126,9 @@ fn peer_routes(
     let mut routes = Vec::new();
     for peer in inventory.nodes().filter(|peer| peer.name != host.name) {
         for range in pod_cidrs.get(&peer.name).into_iter().flatten() {
-            let same_family = range.addr().is_ipv4() == peer.address.is_ipv4();
-            if same_family && peer.address.is_ipv4() == host.address.is_ipv4() {
-                routes.push((*range, peer.address));
-            }
+            let mut addresses = std::iter::once(peer.address).chain(peer.secondary_address);
+            let via = addresses.find(|address| address.is_ipv4() == range.addr().is_ipv4());
+            routes.extend(via.map(|via| (*range, via)));
         }
     }
     routes
