@@ -1,9 +1,12 @@
 //! The command line: one file per command; errors become exit codes and hints here.
 
 pub mod bundle;
+pub mod completions;
 pub mod error;
+pub mod init;
 pub mod inventory;
 pub mod lab;
+pub mod man;
 
 use std::process::ExitCode;
 
@@ -24,16 +27,22 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::InitArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Parses the arguments, runs the command, prints its error and returns its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Init(args) => init::run(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     };
     match result {
         Ok(code) => code,

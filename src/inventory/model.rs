@@ -13,8 +13,6 @@ use crate::release::KubeVersion;
 
 pub use crate::release::Arch;
 
-pub use crate::release::Arch;
-
 /// One cluster, as wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

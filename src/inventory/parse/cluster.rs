@@ -64,7 +64,7 @@ fn header(top: &Table<'_>) -> bool {
             recognised = false;
             let hint = match text {
                 "kubeadm.k8s.io/v1beta3" | "kubeadm.k8s.io/v1beta4" => {
-                    "keelwright init --from kubeadm FILE makes an inventory of it".to_owned()
+                    "this is kubeadm's configuration; docs/inventory.md says where its fields go".to_owned()
                 }
                 _ => format!("write `{key}: {want}`"),
             };
@@ -78,7 +78,7 @@ fn header(top: &Table<'_>) -> bool {
 fn body(top: &Table<'_>) -> Draft {
     let name = top.require("metadata", "{name: prod}").and_then(|field| metadata(&field));
     let version = top.require("kubernetes", "{version: v1.37.1}").and_then(|field| kubernetes(&field));
-    let ssh = top.get("ssh").map_or_else(host::SshDefaults::default, |field| host::ssh_defaults(&field));
+    let ssh = host::ssh_defaults(top);
     let hosts = top.require("hosts", "[{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]");
     let hosts = hosts.map_or_else(Vec::new, |field| host::hosts(&field, &ssh));
     let mut draft = Draft {

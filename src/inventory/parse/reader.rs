@@ -33,10 +33,6 @@ impl<'a> Field<'a> {
         None
     }
 
-    pub fn warning(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.context.add_warning(Some(self.node.position), &self.path, message.into(), Some(help.into()));
-    }
-
     /// What was written, for `got …`.
     pub fn got(&self) -> String {
         match &self.node.value {
@@ -61,10 +57,6 @@ impl<'a> Field<'a> {
             return None;
         }
         self.error(format!("want {what}; got {}", self.got()), help)
-    }
-
-    pub fn is_list(&self) -> bool {
-        matches!(self.node.value, Value::List(_))
     }
 
     pub fn is_map(&self) -> bool {

@@ -11,7 +11,7 @@ pub(crate) fn parse_text(text: &str) -> Result<(Inventory, Vec<Diagnostic>), Dia
     parse(text.as_bytes(), &origin)
 }
 
-const MINIMAL: &str = "\
+pub(crate) const MINIMAL: &str = "\
 apiVersion: keelwright.dev/v1
 kind: Cluster
 metadata: {name: prod}
@@ -21,7 +21,7 @@ hosts:
 ";
 
 /// Every field there is.
-const FULL: &str = r#"
+pub(crate) const FULL: &str = r#"
 apiVersion: keelwright.dev/v1
 kind: Cluster
 metadata: {name: prod}

@@ -42,6 +42,23 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    /// Whether there is a value at `path`.
+    pub fn has(&self, path: &Path) -> bool {
+        let mut node = self;
+        for segment in path.segments() {
+            let below = match (&segment, &node.value) {
+                (Segment::Key(key), Value::Map(entries)) => {
+                    entries.iter().find(|entry| *entry.key == **key).map(|entry| &entry.value)
+                }
+                (Segment::Index(index), Value::List(items)) => items.get(*index),
+                (_, _) => None,
+            };
+            let Some(below) = below else { return false };
+            node = below;
+        }
+        true
+    }
+
     /// The place of the value at `path`, or of the nearest existing one above it.
     pub fn locate(&self, path: &Path) -> Position {
         let mut node = self;
