@@ -45,7 +45,8 @@ enum LoadError {
 /// Of kind [`ErrorKind::Usage`], when the file cannot be read or is not a valid inventory.
 pub fn load(path: &Utf8Path) -> Result<Inventory, CommandError> {
     let bytes = read(path)?;
-    let base = directory_of(path).ok_or_else(|| CommandError::new(ErrorKind::Usage, LoadError::WorkingDirectory))?;
+    let base =
+        directory_of(path).ok_or_else(|| CommandError::new(ErrorKind::Usage, LoadError::WorkingDirectory))?;
     let home = std::env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok());
     let origin = Origin { file: path.as_str(), base: &base, home: home.as_deref() };
     match parse(&bytes, &origin) {
@@ -191,6 +192,15 @@ mod tests {
     fn problems_are_shown_with_their_lines() {
         let scratch = Scratch::new("shown");
         let path = scratch.file(crate::inventory::MINIMAL.replace("roles:", "rolls:").as_bytes());
-        refused(&path, &["has 2 problems", "did you mean `roles`?", " 6 |   - {name: node-1", "^^^^^", "Hint: nothing on any machine"]);
+        refused(
+            &path,
+            &[
+                "has 1 problem",
+                "did you mean `roles`?",
+                " 6 |   - {name: node-1",
+                "^^^^^",
+                "Hint: nothing on any machine",
+            ],
+        );
     }
 }

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::host::{
-    Address, Cgroup, FileFact, FileKind, HostFacts, Listener, Marker, Mount, UnitFact,
-};
+use super::host::{Address, Cgroup, FileFact, FileKind, HostFacts, Listener, Marker, Mount, UnitFact};
 use crate::blueprint::{EtcdInitial, OsFamily};
 use crate::digest::Digest;
 
@@ -79,10 +77,9 @@ fn read_fact(facts: &mut HostFacts, word: &str, fields: &[&str]) -> Option<()> {
         ("swap", [device]) => facts.swap.push((*device).to_owned()),
         ("clock", [seconds]) => facts.clock = seconds.parse().ok()?,
         ("synchronised", [answer]) => facts.clock_synchronised = Some(*answer == "yes"),
-        ("address", [interface, address]) => facts.addresses.push(Address {
-            interface: (*interface).to_owned(),
-            address: address.parse().ok()?,
-        }),
+        ("address", [interface, address]) => facts
+            .addresses
+            .push(Address { interface: (*interface).to_owned(), address: address.parse().ok()? }),
         ("listen", [port, process]) => facts.listeners.push(Listener {
             port: port.parse().ok()?,
             process: (!process.is_empty()).then(|| (*process).to_owned()),

@@ -7,7 +7,8 @@ use crate::digest::Digest;
 pub const SCRIPT: &str = include_str!("probe.sh");
 
 /// Programs the preflight wants to know about.
-const PROGRAMS: [&str; 8] = ["apt-get", "dnf", "mount", "losetup", "sha256sum", "flock", "tar", "systemd-run"];
+const PROGRAMS: [&str; 8] =
+    ["apt-get", "dnf", "mount", "losetup", "sha256sum", "flock", "tar", "systemd-run"];
 
 /// The questions for one host, as the script's standard input.
 pub fn questions(blueprint: &HostBlueprint, etcd_data_dir: &str) -> String {

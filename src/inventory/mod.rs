@@ -11,8 +11,8 @@ mod schema;
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use ids::{ClusterName, HostName, InvalidName};
 pub use model::*;
-pub use parse::{Origin, parse};
-pub use schema::inventory_schema;
 pub(crate) use parse::SIZE_LIMIT;
 #[cfg(test)]
 pub(crate) use parse::tests::MINIMAL;
+pub use parse::{Origin, parse};
+pub use schema::inventory_schema;

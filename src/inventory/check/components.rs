@@ -11,8 +11,22 @@ use crate::inventory::{ClusterName, ExtraArg, NetworkPlugin};
 
 /// Directories that are emptied at boot, hold no files, or belong to something else.
 const NO_PLACE_FOR_DATA: &[&str] = &[
-    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr",
-    "/var/lib/containerd", "/var/lib/kubelet", "/var/run", "/var/tmp",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/var/lib/containerd",
+    "/var/lib/kubelet",
+    "/var/run",
+    "/var/tmp",
 ];
 /// Every file in it is a static pod to the kubelet.
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
@@ -34,7 +48,12 @@ impl Rules<'_> {
         self.flags("kubelet", &draft.kubelet.extra_args, flags::KUBELET);
         self.kubelet_values();
         self.config("kubelet", &draft.kubelet.config, flags::KUBELET_CONFIG, kubelet_fields::KUBELET);
-        self.config("kubeProxy", &draft.kube_proxy.config, flags::KUBE_PROXY_CONFIG, kubelet_fields::KUBE_PROXY);
+        self.config(
+            "kubeProxy",
+            &draft.kube_proxy.config,
+            flags::KUBE_PROXY_CONFIG,
+            kubelet_fields::KUBE_PROXY,
+        );
         self.proxy();
         self.data_directory();
         self.mirrors();
@@ -49,7 +68,14 @@ impl Rules<'_> {
             if let Err(reason) = syntax::flag_name(&arg.name) {
                 let message = format!("{} is not a flag: {reason}", quoted(&arg.name));
                 let bare = arg.name.trim_start_matches('-').split('=').next().unwrap_or_default();
-                self.error(&path, message, format!("for example {{name: {}, value: \"…\"}}", if bare.is_empty() { "v" } else { bare }));
+                self.error(
+                    &path,
+                    message,
+                    format!(
+                        "for example {{name: {}, value: \"…\"}}",
+                        if bare.is_empty() { "v" } else { bare }
+                    ),
+                );
             } else if let Some((name, instead)) = owned.iter().find(|(name, _)| *name == arg.name) {
                 self.error(&path, format!("--{name} is set by keelwright"), *instead);
             }
@@ -65,22 +91,39 @@ impl Rules<'_> {
     fn kubelet_values(&self) {
         let list = Path::root().key("kubelet").key("extraArgs");
         for (index, arg) in self.draft.kubelet.extra_args.iter().enumerate() {
-            let bad = arg.value.chars().enumerate().find(|(_, c)| c.is_whitespace() || "\"'\\$`;|&<>(){}#!*?".contains(*c));
+            let bad = arg
+                .value
+                .chars()
+                .enumerate()
+                .find(|(_, c)| c.is_whitespace() || "\"'\\$`;|&<>(){}#!*?".contains(*c));
             if let Some((column, character)) = bad {
-                let message = format!("{}: illegal character {character:?} at column {}", quoted(&arg.value), column + 1);
+                let message = format!(
+                    "{}: illegal character {character:?} at column {}",
+                    quoted(&arg.value),
+                    column + 1
+                );
                 let help = "the kubelet's flags pass through systemd; settings with such characters go to kubelet.config";
                 self.error(&self.either(&list, index, &arg.name), message, help);
             }
         }
     }
 
-    fn config(&self, component: &str, config: &BTreeMap<String, serde_json::Value>, owned: &[Owned], known: &[&'static str]) {
+    fn config(
+        &self,
+        component: &str,
+        config: &BTreeMap<String, serde_json::Value>,
+        owned: &[Owned],
+        known: &[&'static str],
+    ) {
         let path = Path::root().key(component).key("config");
         for key in config.keys() {
             if let Some((name, instead)) = owned.iter().find(|(name, _)| name == key) {
                 self.error(&path.key(key), format!("{name} is set by keelwright"), *instead);
             } else if !known.contains(&key.as_str()) {
-                let message = format!("{} is not a field this release knows; {component} passes over unknown ones", quoted(key));
+                let message = format!(
+                    "{} is not a field this release knows; {component} passes over unknown ones",
+                    quoted(key)
+                );
                 let help = match closest(key, known.iter().copied()) {
                     Some(name) => format!("did you mean `{name}`?"),
                     None => "check the name in the Kubernetes reference".into(),
@@ -104,12 +147,17 @@ impl Rules<'_> {
         if let Err(reason) = syntax::host_path(text) {
             self.error(&path, format!("{}: {reason}", quoted(text)), "for example /var/lib/etcd");
         } else if text.starts_with(MANIFESTS) {
-            let message = format!("{text} is inside {MANIFESTS}, where the kubelet takes every file for a pod");
+            let message =
+                format!("{text} is inside {MANIFESTS}, where the kubelet takes every file for a pod");
             self.error(&path, message, "for example /var/lib/etcd");
         } else if NO_PLACE_FOR_DATA.iter().any(|place| {
             text.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         }) {
-            self.error(&path, format!("{text} is no place for data that must last"), "for example /var/lib/etcd");
+            self.error(
+                &path,
+                format!("{text} is no place for data that must last"),
+                "for example /var/lib/etcd",
+            );
         }
     }
 
@@ -122,7 +170,11 @@ impl Rules<'_> {
                 let message = format!("{} is not the host of a registry", quoted(registry));
                 self.error(&path.key(registry), message, "write host or host:port, such as docker.io");
             } else if urls.is_empty() && !self.context.is_broken(&path.key(registry).to_string()) {
-                self.error(&path.key(registry), "has no mirrors", "write [https://mirror.example.org], or remove it");
+                self.error(
+                    &path.key(registry),
+                    "has no mirrors",
+                    "write [https://mirror.example.org], or remove it",
+                );
             }
         }
     }
@@ -134,7 +186,11 @@ impl Rules<'_> {
             if let Err(error) = ClusterName::parse(&addon.name) {
                 self.error(&path.key("name"), error.to_string(), "for example metrics-server");
             } else if !seen.insert(&addon.name) {
-                self.error(&path.key("name"), format!("duplicate addon {}", quoted(&addon.name)), "rename one of them");
+                self.error(
+                    &path.key("name"),
+                    format!("duplicate addon {}", quoted(&addon.name)),
+                    "rename one of them",
+                );
             }
             self.pinned(&path, &addon.source, addon.sha256.as_deref());
         }
@@ -146,7 +202,11 @@ impl Rules<'_> {
     fn pinned(&self, path: &Path, source: &str, sha256: Option<&str>) {
         if source.starts_with("https://") && sha256.is_none() {
             let message = "what is behind this URL may change: it has no sha256";
-            self.warning(&path.key("source"), message, "add sha256, as `curl -fsSL URL | sha256sum` shows it");
+            self.warning(
+                &path.key("source"),
+                message,
+                "add sha256, as `curl -fsSL URL | sha256sum` shows it",
+            );
         }
     }
 }

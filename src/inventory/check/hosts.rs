@@ -35,7 +35,8 @@ impl Rules<'_> {
 
     fn control_planes(&self) {
         let hosts = Path::root().key("hosts");
-        if self.context.is_broken("hosts") || self.draft.hosts.iter().any(|host| host.has(Role::ControlPlane)) {
+        if self.context.is_broken("hosts") || self.draft.hosts.iter().any(|host| host.has(Role::ControlPlane))
+        {
             return;
         }
         let message = match self.draft.hosts.is_empty() {
@@ -97,7 +98,11 @@ impl Rules<'_> {
             }
             let path = Self::host(index).key("ssh").key("host");
             let message = format!("{} is also how hosts[{earlier}] is reached", quoted(&host.ssh.host));
-            self.error(&path, message, "two hosts cannot be one machine; give each its own ssh.host or ssh.port");
+            self.error(
+                &path,
+                message,
+                "two hosts cannot be one machine; give each its own ssh.host or ssh.port",
+            );
         }
     }
 
@@ -113,7 +118,8 @@ impl Rules<'_> {
             return;
         }
         if self.draft.etcd.placement == EtcdPlacement::Stacked {
-            let help = "set etcd.placement: dedicated, or leave the role out: stacked etcd runs on control planes";
+            let help =
+                "set etcd.placement: dedicated, or leave the role out: stacked etcd runs on control planes";
             self.error(&path, "role etcd contradicts etcd.placement: stacked", help);
         } else if host.roles.len() > 1 {
             let others: Vec<_> = [(Role::ControlPlane, "control-plane"), (Role::Worker, "worker")]
@@ -121,7 +127,10 @@ impl Rules<'_> {
                 .filter(|(role, _)| host.has(*role))
                 .map(|(_, name)| *name)
                 .collect();
-            let message = format!("role etcd contradicts role {}: dedicated etcd has hosts of its own", others.join(", "));
+            let message = format!(
+                "role etcd contradicts role {}: dedicated etcd has hosts of its own",
+                others.join(", ")
+            );
             self.error(&path, message, "use [etcd] alone here, or etcd.placement: stacked");
         }
     }
@@ -131,7 +140,11 @@ impl Rules<'_> {
             let Some(address) = address else { continue };
             if let Some(kind) = unusable(address) {
                 let message = format!("{address} is {kind}; other nodes cannot reach the host there");
-                self.error(&Self::host(index).key(key), message, "write the address on the network the nodes share");
+                self.error(
+                    &Self::host(index).key(key),
+                    message,
+                    "write the address on the network the nodes share",
+                );
             }
         }
         if let (Some(first), Some(second)) = (host.address, host.secondary_address)
@@ -149,7 +162,8 @@ impl Rules<'_> {
         let Some((_, first)) = hosts.next() else { return };
         for (index, address) in hosts {
             if address.is_ipv4() != first.is_ipv4() {
-                let message = format!("{address} is {}, but {first} of the first host is not", family(address));
+                let message =
+                    format!("{address} is {}, but {first} of the first host is not", family(address));
                 let help = "all hosts' `address` must be of one family; the other goes to secondaryAddress";
                 self.error(&Self::host(index).key("address"), message, help);
             }
@@ -169,9 +183,17 @@ impl Rules<'_> {
             if KUBELET_LABELS.contains(&key.as_str()) {
                 self.error(&path, "this label is set by the kubelet", "remove it");
             } else if key == CONTROL_PLANE_LABEL && !host.has(Role::ControlPlane) {
-                self.error(&path, "this label belongs to hosts with role control-plane", "add the role, or remove it");
+                self.error(
+                    &path,
+                    "this label belongs to hosts with role control-plane",
+                    "add the role, or remove it",
+                );
             } else if key.starts_with(OWN_PREFIX) {
-                self.error(&path, format!("labels of {OWN_PREFIX} are keelwright's own"), "choose another prefix");
+                self.error(
+                    &path,
+                    format!("labels of {OWN_PREFIX} are keelwright's own"),
+                    "choose another prefix",
+                );
             } else if !host.is_node() {
                 self.error(&path, "a host with role etcd alone is not a node and has no labels", "remove it");
             }
@@ -191,7 +213,8 @@ impl Rules<'_> {
                 self.error(&path, format!("{} is not a taint's value: {reason}", quoted(value)), example);
             }
             if !seen.insert((&taint.key, taint.effect)) {
-                let message = format!("taint {} with effect {} given twice", quoted(&taint.key), taint.effect.as_str());
+                let message =
+                    format!("taint {} with effect {} given twice", quoted(&taint.key), taint.effect.as_str());
                 self.error(&path, message, "keep one of them");
             }
         }
@@ -225,11 +248,8 @@ impl Rules<'_> {
                 self.error(&path, format!("{n} {what}: etcd is made for at most 7"), "use 1, 3, 5 or 7");
             }
             n if n % 2 == 0 => {
-                let message = format!(
-                    "{n} {what}: they tolerate {} failed, no more than {} would",
-                    (n - 1) / 2,
-                    n - 1
-                );
+                let message =
+                    format!("{n} {what}: they tolerate {} failed, no more than {} would", (n - 1) / 2, n - 1);
                 if self.draft.allow_even_members {
                     self.warning(&path, message, "go to an odd number when the change is done");
                 } else {

@@ -59,9 +59,15 @@ impl Rules<'_> {
     fn version(&self) {
         let Some(version) = self.draft.version else { return };
         if release_of(version).is_err() {
-            let message = format!("Kubernetes {version} is not supported; supported: {}", supported_versions());
-            let newest = SUPPORTED.last().map(|release| release.default_patch.to_string()).unwrap_or_default();
-            self.error(&Path::root().key("kubernetes").key("version"), message, format!("for example {newest}"));
+            let message =
+                format!("Kubernetes {version} is not supported; supported: {}", supported_versions());
+            let newest =
+                SUPPORTED.last().map(|release| release.default_patch.to_string()).unwrap_or_default();
+            self.error(
+                &Path::root().key("kubernetes").key("version"),
+                message,
+                format!("for example {newest}"),
+            );
         }
     }
 }

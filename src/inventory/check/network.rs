@@ -56,12 +56,18 @@ impl Rules<'_> {
     /// One range, or one of each family, the first of the hosts' family.
     fn families_of(&self, path: &Path, ranges: &[IpNet]) {
         match ranges {
-            [] => self.error(path, "want one CIDR, or one of each family; got none", "leave the field out for the default"),
+            [] => self.error(
+                path,
+                "want one CIDR, or one of each family; got none",
+                "leave the field out for the default",
+            ),
             [first, rest @ ..] => {
                 if rest.len() > 1 {
                     let message = format!("want one CIDR, or one of each family; got {}", ranges.len());
                     self.error(path, message, "keep one of each family");
-                } else if let Some(second) = rest.iter().find(|second| second.addr().is_ipv4() == first.addr().is_ipv4()) {
+                } else if let Some(second) =
+                    rest.iter().find(|second| second.addr().is_ipv4() == first.addr().is_ipv4())
+                {
                     let message = format!("two CIDRs of the same family: {first} and {second}");
                     self.error(path, message, "dual-stack needs one IPv4 and one IPv6 range");
                 }
@@ -69,7 +75,11 @@ impl Rules<'_> {
                 if let Some(address) = host
                     && address.is_ipv4() != first.addr().is_ipv4()
                 {
-                    let message = format!("{first} is {}, the hosts' addresses are {}", family(first.addr()), family(address));
+                    let message = format!(
+                        "{first} is {}, the hosts' addresses are {}",
+                        family(first.addr()),
+                        family(address)
+                    );
                     self.error(&path.index(0), message, "the first range must be of the hosts' family");
                 }
             }
@@ -79,8 +89,14 @@ impl Rules<'_> {
     fn special(&self, path: &Path, range: IpNet) {
         if range.prefix_len() == 0 {
             self.error(path, format!("{range} is every address there is"), "choose a smaller range");
-        } else if let Some(kind) = unusable(range.addr()).filter(|_| range.addr() != IpAddr::from([0, 0, 0, 0])) {
-            self.error(path, format!("{range} is not usable: {} is {kind}", range.addr()), "choose a private range");
+        } else if let Some(kind) =
+            unusable(range.addr()).filter(|_| range.addr() != IpAddr::from([0, 0, 0, 0]))
+        {
+            self.error(
+                path,
+                format!("{range} is not usable: {} is {kind}", range.addr()),
+                "choose a private range",
+            );
         }
     }
 
@@ -91,7 +107,10 @@ impl Rules<'_> {
             let message = format!("{range} is wider than /{widest}, the API server's limit for services");
             self.error(path, message, format!("write /{widest} or a longer prefix"));
         } else if 1_u128 << bits < SERVICE_ADDRESSES_MIN {
-            let message = format!("{range} has {} addresses; services need at least {SERVICE_ADDRESSES_MIN}", 1_u128 << bits);
+            let message = format!(
+                "{range} has {} addresses; services need at least {SERVICE_ADDRESSES_MIN}",
+                1_u128 << bits
+            );
             self.error(path, message, "write a shorter prefix");
         }
     }
@@ -103,24 +122,35 @@ impl Rules<'_> {
         let prefix = range.prefix_len();
         if prefix > mask {
             let message = format!("{range} is smaller than one node's /{mask}");
-            self.error(path, message, "write a shorter prefix, or set node-cidr-mask-size in controllerManager.extraArgs");
+            self.error(
+                path,
+                message,
+                "write a shorter prefix, or set node-cidr-mask-size in controllerManager.extraArgs",
+            );
             return;
         }
         if mask - prefix > POD_BITS_MAX {
-            let message = format!("{range} and nodes' /{mask} are {} bits apart; at most {POD_BITS_MAX} are allowed", mask - prefix);
+            let message = format!(
+                "{range} and nodes' /{mask} are {} bits apart; at most {POD_BITS_MAX} are allowed",
+                mask - prefix
+            );
             self.error(path, message, format!("write /{} or a longer prefix", mask - POD_BITS_MAX));
             return;
         }
         let nodes = self.draft.hosts.iter().filter(|host| host.is_node()).count();
         if nodes > 1_usize << (mask - prefix) {
-            let message = format!("{range} has room for {} nodes of /{mask}; the inventory has {nodes}", 1_usize << (mask - prefix));
+            let message = format!(
+                "{range} has room for {} nodes of /{mask}; the inventory has {nodes}",
+                1_usize << (mask - prefix)
+            );
             self.error(path, message, "write a shorter prefix");
         }
     }
 
     /// The controller manager's `node-cidr-mask-size`, by its defaults 24 and 64.
     fn node_mask(&self, v4: bool) -> u8 {
-        let (default, family) = if v4 { (24, "node-cidr-mask-size-ipv4") } else { (64, "node-cidr-mask-size-ipv6") };
+        let (default, family) =
+            if v4 { (24, "node-cidr-mask-size-ipv4") } else { (64, "node-cidr-mask-size-ipv6") };
         let args = &self.draft.controller_manager.extra_args;
         let given = |name: &str| args.iter().rev().find(|ExtraArg { name: key, .. }| key == name);
         given(family)
@@ -132,9 +162,12 @@ impl Rules<'_> {
 
     fn hosts_outside(&self, path: &Path, whose: &str, ranges: &[IpNet]) {
         for (index, range) in ranges.iter().enumerate() {
-            let inside = self.draft.hosts.iter().enumerate().find(|(_, host)| {
-                host.addresses().any(|address| range.contains(&address))
-            });
+            let inside = self
+                .draft
+                .hosts
+                .iter()
+                .enumerate()
+                .find(|(_, host)| host.addresses().any(|address| range.contains(&address)));
             if let Some((number, host)) = inside {
                 let address = host.addresses().find(|address| range.contains(address));
                 let address = address.map(|address| address.to_string()).unwrap_or_default();
@@ -151,7 +184,10 @@ impl Rules<'_> {
         }
         for (index, host) in self.draft.hosts.iter().enumerate() {
             let node = host.is_node();
-            if !node || host.secondary_address.is_some() || self.context.is_broken(&Self::host(index).to_string()) {
+            if !node
+                || host.secondary_address.is_some()
+                || self.context.is_broken(&Self::host(index).to_string())
+            {
                 continue;
             }
             let path = Self::host(index).key("secondaryAddress");
@@ -181,15 +217,23 @@ impl Rules<'_> {
                 let path = path.key("vip");
                 self.port(&path.key("port"), *port, TAKEN_PORTS.contains(port));
                 self.shared_address(&path.key("address"), *address);
-                if let Some((index, _)) =
-                    self.draft.hosts.iter().enumerate().find(|(_, host)| host.addresses().any(|a| a == *address))
+                if let Some((index, _)) = self
+                    .draft
+                    .hosts
+                    .iter()
+                    .enumerate()
+                    .find(|(_, host)| host.addresses().any(|a| a == *address))
                 {
                     let message = format!("{address} is the address of hosts[{index}]");
                     self.error(&path.key("address"), message, "a VIP is an address that no machine has");
                 }
                 let host = self.draft.hosts.iter().find_map(|host| host.address);
                 if let Some(host) = host.filter(|host| host.is_ipv4() != address.is_ipv4()) {
-                    let message = format!("{address} is {}, the hosts' addresses are {}", family(*address), family(host));
+                    let message = format!(
+                        "{address} is {}, the hosts' addresses are {}",
+                        family(*address),
+                        family(host)
+                    );
                     self.error(&path.key("address"), message, "choose an address on the hosts' network");
                 }
             }
@@ -201,7 +245,11 @@ impl Rules<'_> {
             let message = format!("port {port} is taken on the machines by another component");
             self.error(path, message, "leave it out for the default");
         } else if NODE_PORTS.contains(&port) {
-            self.error(path, format!("port {port} is in the range of NodePorts"), "choose one outside 30000 to 32767");
+            self.error(
+                path,
+                format!("port {port} is in the range of NodePorts"),
+                "choose one outside 30000 to 32767",
+            );
         }
     }
 
@@ -212,17 +260,27 @@ impl Rules<'_> {
         if let Ok(address) = host.parse::<IpAddr>() {
             self.shared_address(path, address);
             let control_planes = self.draft.hosts.iter().filter(|host| host.has(Role::ControlPlane)).count();
-            if control_planes > 1 && self.draft.hosts.iter().any(|host| host.addresses().any(|a| a == address)) {
+            if control_planes > 1
+                && self.draft.hosts.iter().any(|host| host.addresses().any(|a| a == address))
+            {
                 let message = format!("{address} is one machine: when it is down, so is the endpoint");
                 self.warning(path, message, "name a balancer, or leave `endpoint` out");
             }
         } else if host == "localhost" || host.ends_with(".localhost") {
-            self.error(path, "localhost is another machine on every node", "leave `endpoint` out for a balancer on every node");
+            self.error(
+                path,
+                "localhost is another machine on every node",
+                "leave `endpoint` out for a balancer on every node",
+            );
         } else if let Err(reason) = syntax::dns_subdomain(host) {
             let message = format!("{} is neither an IP address nor a DNS name: {reason}", quoted(host));
             self.error(path, message, "write host:port, such as api.example.org:6443");
         } else if host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())) {
-            self.error(path, format!("{} looks like an address, but is none", quoted(host)), "for example 192.0.2.10:6443");
+            self.error(
+                path,
+                format!("{} looks like an address, but is none", quoted(host)),
+                "for example 192.0.2.10:6443",
+            );
         }
     }
 
@@ -232,7 +290,11 @@ impl Rules<'_> {
         }
         for range in self.draft.pods().iter().chain(self.draft.services()) {
             if range.contains(&address) {
-                self.error(path, format!("{address} is in {range}, a range of pods or services"), "choose one outside");
+                self.error(
+                    path,
+                    format!("{address} is in {range}, a range of pods or services"),
+                    "choose one outside",
+                );
             }
         }
     }

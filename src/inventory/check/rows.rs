@@ -109,7 +109,9 @@ fn row_08_yaml_1_1_traps() {
     one(&with("policy: {parallelism: 1_000}\n"), "policy.parallelism", &["without leading zeros, `_`"]);
     one(&with("ssh: {port: 022}\n"), "ssh.port", &["want a port from 1 to 65535", "without leading zeros"]);
     one(&with("ssh: {port: \"22\"}\n"), "ssh.port", &["got the text \"22\"", "without quotes"]);
-    let labels = |value: &str| with_hosts(&[&format!("name: a, address: 192.0.2.1, roles: [control-plane], labels: {{x: {value}}}")]);
+    let labels = |value: &str| {
+        with_hosts(&[&format!("name: a, address: 192.0.2.1, roles: [control-plane], labels: {{x: {value}}}")])
+    };
     for value in ["no", "1", "1.30", "1_000", "0o22", "true", "12:30"] {
         one(&labels(value), "hosts[0].labels.x", &["want a quoted string", "in quotes"]);
     }
@@ -120,7 +122,11 @@ fn row_08_yaml_1_1_traps() {
 fn row_09_several_documents_or_another_kind() {
     one(&with("---\nkind: Cluster\n"), "", &["a second document starts here"]);
     let other = with("").replace("keelwright.dev/v1", "kubeadm.k8s.io/v1beta4");
-    one(&other, "apiVersion", &["unsupported apiVersion \"kubeadm.k8s.io/v1beta4\"", "reads keelwright.dev/v1"]);
+    one(
+        &other,
+        "apiVersion",
+        &["unsupported apiVersion \"kubeadm.k8s.io/v1beta4\"", "reads keelwright.dev/v1"],
+    );
     one(&with("").replace("Cluster", "Deployment"), "kind", &["unsupported kind", "reads Cluster"]);
     one(&with("").replace("kind: Cluster\n", ""), "kind", &["`kind` is missing"]);
     one("", "", &["the file is empty"]);
@@ -129,7 +135,11 @@ fn row_09_several_documents_or_another_kind() {
 
 #[test]
 fn row_10_no_hosts_or_no_control_plane() {
-    one(&format!("{HEAD}{VERSION}hosts: []\n"), "hosts", &["no hosts; need at least 1 host with role control-plane"]);
+    one(
+        &format!("{HEAD}{VERSION}hosts: []\n"),
+        "hosts",
+        &["no hosts; need at least 1 host with role control-plane"],
+    );
     one(&format!("{HEAD}{VERSION}"), "hosts", &["`hosts` is missing"]);
     one(&with_hosts(&["name: w-1, address: 192.0.2.1"]), "hosts", &["no control plane"]);
 }
@@ -137,12 +147,17 @@ fn row_10_no_hosts_or_no_control_plane() {
 #[test]
 fn row_11_duplicate_host_name_also_by_case() {
     let pair = |name: &str| {
-        with_hosts(&["name: n1, address: 192.0.2.1, roles: [control-plane]", &format!("name: {name}, address: 192.0.2.2")])
+        with_hosts(&[
+            "name: n1, address: 192.0.2.1, roles: [control-plane]",
+            &format!("name: {name}, address: 192.0.2.2"),
+        ])
     };
     one(&pair("\"n1\""), "hosts[1].name", &["duplicate host name \"n1\" (lines 6, 7)"]);
-    let text = with_hosts(&["name: cp, address: 192.0.2.1, roles: [control-plane]", "name: CP, address: 192.0.2.2"]);
+    let text =
+        with_hosts(&["name: cp, address: 192.0.2.1, roles: [control-plane]", "name: CP, address: 192.0.2.2"]);
     assert!(problems(&text).iter().any(|problem| problem.message.contains("duplicate host name \"CP\"")));
-    let text = with_hosts(&["name: a, address: 192.0.2.1, roles: [control-plane]", "name: b, address: 192.0.2.1"]);
+    let text =
+        with_hosts(&["name: a, address: 192.0.2.1, roles: [control-plane]", "name: b, address: 192.0.2.1"]);
     one(&text, "hosts[1].address", &["duplicate address 192.0.2.1 (lines 6, 7)"]);
 }
 
@@ -169,7 +184,12 @@ fn row_13_etcd_member_counts() {
 
 #[test]
 fn row_14_roles_unknown_or_in_contradiction() {
-    let host = |roles: &str| with_hosts(&["name: a, address: 192.0.2.1, roles: [control-plane]", &format!("name: b, address: 192.0.2.2, roles: {roles}")]);
+    let host = |roles: &str| {
+        with_hosts(&[
+            "name: a, address: 192.0.2.1, roles: [control-plane]",
+            &format!("name: b, address: 192.0.2.2, roles: {roles}"),
+        ])
+    };
     one(&host("[wroker]"), "hosts[1].roles[0]", &["unknown role \"wroker\"", "did you mean `worker`?"]);
     one(&host("[master]"), "hosts[1].roles[0]", &["write `control-plane`"]);
     one(&host("[worker, etcd]"), "hosts[1].roles", &["role etcd contradicts role worker"]);
@@ -194,9 +214,19 @@ fn row_15_versions_that_are_none_or_not_supported() {
 
 #[test]
 fn row_19_ranges_that_overlap() {
-    let network = |pods: &str, services: &str| with(&format!("network: {{podCidrs: [{pods}], serviceCidrs: [{services}]}}\n"));
-    one(&network("10.100.0.0/16", "10.96.0.0/12"), "network.podCidrs[0]", &["10.100.0.0/16 overlaps services' 10.96.0.0/12"]);
-    one(&network("192.0.0.0/16", "10.96.0.0/12"), "network.podCidrs[0]", &["overlaps the hosts: hosts[0] has 192.0.2.11"]);
+    let network = |pods: &str, services: &str| {
+        with(&format!("network: {{podCidrs: [{pods}], serviceCidrs: [{services}]}}\n"))
+    };
+    one(
+        &network("10.100.0.0/16", "10.96.0.0/12"),
+        "network.podCidrs[0]",
+        &["10.100.0.0/16 overlaps services' 10.96.0.0/12"],
+    );
+    one(
+        &network("192.0.0.0/16", "10.96.0.0/12"),
+        "network.podCidrs[0]",
+        &["overlaps the hosts: hosts[0] has 192.0.2.11"],
+    );
     one(&network("10.244.0.0/16", "192.0.0.0/16"), "network.serviceCidrs[0]", &["overlaps the hosts"]);
     let text = with_hosts(&["name: a, address: 10.244.0.5, roles: [control-plane]"]);
     one(&text, "network.podCidrs[0]", &["pods' 10.244.0.0/16 overlaps the hosts"]);
@@ -228,20 +258,33 @@ fn row_21_sizes_that_kubeadm_refuses() {
     one(&pods("10.244.0.0/25"), "network.podCidrs[0]", &["smaller than one node's /24"]);
     let small = format!("{}network: {{podCidrs: [10.244.0.0/23]}}\n", control_planes(3));
     one(&small, "network.podCidrs[0]", &["room for 2 nodes of /24; the inventory has 3"]);
-    let masked = format!("{small}controllerManager: {{extraArgs: [{{name: node-cidr-mask-size, value: \"26\"}}]}}\n");
+    let masked =
+        format!("{small}controllerManager: {{extraArgs: [{{name: node-cidr-mask-size, value: \"26\"}}]}}\n");
     fine(&masked);
 }
 
 #[test]
 fn row_22_families() {
     let pods = |text: &str| with(&format!("network: {{podCidrs: [{text}]}}\n"));
-    one(&pods("10.244.0.0/16, 10.245.0.0/16"), "network.podCidrs", &["two CIDRs of the same family", "one IPv4 and one IPv6"]);
+    one(
+        &pods("10.244.0.0/16, 10.245.0.0/16"),
+        "network.podCidrs",
+        &["two CIDRs of the same family", "one IPv4 and one IPv6"],
+    );
     one(&pods("\"fd00::/48\""), "network.podCidrs[0]", &["fd00::/48 is IPv6, the hosts' addresses are IPv4"]);
-    one(&pods("10.244.0.0/16, \"fd00::/48\""), "hosts[0].secondaryAddress", &["dual-stack", "add secondaryAddress"]);
+    one(
+        &pods("10.244.0.0/16, \"fd00::/48\""),
+        "hosts[0].secondaryAddress",
+        &["dual-stack", "add secondaryAddress"],
+    );
     one(&pods(""), "network.podCidrs", &["got none"]);
-    let text = with_hosts(&["name: a, address: 192.0.2.1, roles: [control-plane]", "name: b, address: \"2001:db8::1\""]);
+    let text = with_hosts(&[
+        "name: a, address: 192.0.2.1, roles: [control-plane]",
+        "name: b, address: \"2001:db8::1\"",
+    ]);
     one(&text, "hosts[1].address", &["of one family"]);
-    let text = with_hosts(&["name: a, address: 192.0.2.1, secondaryAddress: 192.0.2.2, roles: [control-plane]"]);
+    let text =
+        with_hosts(&["name: a, address: 192.0.2.1, secondaryAddress: 192.0.2.2, roles: [control-plane]"]);
     one(&text, "hosts[0].secondaryAddress", &["of the same family"]);
     fine(&with_hosts(&["name: a, address: \"2001:db8::1\", roles: [control-plane]"]));
 }
@@ -249,17 +292,31 @@ fn row_22_families() {
 #[test]
 fn row_23_endpoints() {
     let external = |text: &str| with(&format!("endpoint: {{external: {text}}}\n"));
-    for good in ["api.example.org", "\"api.example.org:443\"", "192.0.2.99", "\"[2001:db8::9]:6443\"", "{host: api.example.org}"] {
+    for good in [
+        "api.example.org",
+        "\"api.example.org:443\"",
+        "192.0.2.99",
+        "\"[2001:db8::9]:6443\"",
+        "{host: api.example.org}",
+    ] {
         fine(&external(good));
     }
-    one(&external("\"https://api.example.org/\""), "endpoint.external", &["has a scheme", "write \"api.example.org\""]);
+    one(
+        &external("\"https://api.example.org/\""),
+        "endpoint.external",
+        &["has a scheme", "write \"api.example.org\""],
+    );
     one(&external("\"api:0\""), "endpoint.external", &["\"0\" is not a port", "host:port"]);
     one(&external("\"api:70000\""), "endpoint.external", &["is not a port"]);
     one(&external("localhost"), "endpoint.external", &["another machine on every node"]);
     one(&external("a_b"), "endpoint.external", &["illegal character '_' at column 2"]);
     one(&external("10.96.0.9"), "endpoint.external", &["a range of pods or services"]);
     one(&with("endpoint: {nodeLocal: {port: 6443}}\n"), "endpoint.nodeLocal.port", &["taken"]);
-    one(&with("endpoint: {vip: {address: 192.0.2.11}}\n"), "endpoint.vip.address", &["the address of hosts[0]"]);
+    one(
+        &with("endpoint: {vip: {address: 192.0.2.11}}\n"),
+        "endpoint.vip.address",
+        &["the address of hosts[0]"],
+    );
     one(&with("endpoint: {}\n"), "endpoint", &["want one of nodeLocal, external, vip; got none"]);
     one(&with("endpoint: {nodeLocal: {}, external: a}\n"), "endpoint", &["got several"]);
     fine(&with("endpoint: {vip: {address: 192.0.2.10, interface: bond0.12}}\n"));
@@ -277,8 +334,13 @@ fn row_24_certificate_names() {
 
 #[test]
 fn row_26_metacharacters_in_names_paths_and_labels() {
-    let host = |text: &str| with_hosts(&[&format!("name: a, address: 192.0.2.1, roles: [control-plane], {text}")]);
-    one(&with_hosts(&["name: \"a;reboot\", address: 192.0.2.1, roles: [control-plane]"]), "hosts[0].name", &["column 2"]);
+    let host =
+        |text: &str| with_hosts(&[&format!("name: a, address: 192.0.2.1, roles: [control-plane], {text}")]);
+    one(
+        &with_hosts(&["name: \"a;reboot\", address: 192.0.2.1, roles: [control-plane]"]),
+        "hosts[0].name",
+        &["column 2"],
+    );
     one(&host("ssh: {user: \"$(id)\"}"), "hosts[0].ssh.user", &["illegal character '(' at column 2"]);
     one(&host("ssh: {user: -oProxyCommand}"), "hosts[0].ssh.user", &["illegal character '-' at column 1"]);
     one(&host("ssh: {host: -oProxyCommand=x}"), "hosts[0].ssh.host", &["illegal character '-' at column 1"]);
@@ -289,12 +351,24 @@ fn row_26_metacharacters_in_names_paths_and_labels() {
     one(&host("labels: {a: \"x;y\"}"), "hosts[0].labels.a", &["illegal character ';' at column 2"]);
     one(&host("labels: {a: \"x\\u202Ey\"}"), "hosts[0].labels.a", &["illegal character"]);
     one(&host("taints: [\"a=b c:NoSchedule\"]"), "hosts[0].taints[0]", &["illegal character ' '"]);
-    one(&host("labels: {kubernetes.io/hostname: x}"), "hosts[0].labels[\"kubernetes.io/hostname\"]", &["set by the kubelet"]);
+    one(
+        &host("labels: {kubernetes.io/hostname: x}"),
+        "hosts[0].labels[\"kubernetes.io/hostname\"]",
+        &["set by the kubelet"],
+    );
     fine(&host("labels: {node-role.kubernetes.io/ingress: \"\"}"));
-    one(&with("metadatas: {}\n").replace("prod", "\"prod;x\"").replace("metadatas: {}\n", ""), "metadata.name", &["column 5"]);
+    one(
+        &with("metadatas: {}\n").replace("prod", "\"prod;x\"").replace("metadatas: {}\n", ""),
+        "metadata.name",
+        &["column 5"],
+    );
     let kubelet = with("kubelet: {extraArgs: [{name: v, value: \"2 --config=/x\"}]}\n");
     one(&kubelet, "kubelet.extraArgs[0]", &["illegal character ' ' at column 2"]);
-    one(&with("containerd: {registryMirrors: {docker.io: [\"https://m/\\\"x\"]}}\n"), "containerd.registryMirrors[\"docker.io\"][0]", &["illegal character '\"'"]);
+    one(
+        &with("containerd: {registryMirrors: {docker.io: [\"https://m/\\\"x\"]}}\n"),
+        "containerd.registryMirrors[\"docker.io\"][0]",
+        &["illegal character '\"'"],
+    );
 }
 
 #[test]
@@ -311,13 +385,25 @@ fn row_27_paths() {
 #[test]
 fn flags_that_keelwright_owns_name_the_right_field() {
     let list = with("apiServer: {extraArgs: [{name: service-cluster-ip-range, value: 10.0.0.0/16}]}\n");
-    one(&list, "apiServer.extraArgs[0]", &["--service-cluster-ip-range is set by keelwright", "network.serviceCidrs"]);
+    one(
+        &list,
+        "apiServer.extraArgs[0]",
+        &["--service-cluster-ip-range is set by keelwright", "network.serviceCidrs"],
+    );
     let map = with("etcd: {extraArgs: {data-dir: /x}}\n");
     one(&map, "etcd.extraArgs.data-dir", &["use etcd.dataDir"]);
     one(&with("kubelet: {extraArgs: {--v: 2}}\n"), "kubelet.extraArgs.--v", &["without the dashes"]);
-    one(&with("kubelet: {config: {clusterDomain: x}}\n"), "kubelet.config.clusterDomain", &["use network.dnsDomain"]);
+    one(
+        &with("kubelet: {config: {clusterDomain: x}}\n"),
+        "kubelet.config.clusterDomain",
+        &["use network.dnsDomain"],
+    );
     warns(&with("kubelet: {config: {maxpods: 5}}\n"), "kubelet.config.maxpods", "not a field");
-    one(&with("apiServer: {extraArgs: {audit-policy-file: /x}}\n"), "apiServer.extraArgs.audit-policy-file", &["security.audit: false"]);
+    one(
+        &with("apiServer: {extraArgs: {audit-policy-file: /x}}\n"),
+        "apiServer.extraArgs.audit-policy-file",
+        &["security.audit: false"],
+    );
     fine(&with("apiServer: {extraArgs: {audit-policy-file: /x}}\nsecurity: {audit: false}\n"));
 }
 

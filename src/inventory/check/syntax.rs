@@ -124,6 +124,8 @@ mod tests {
             assert!(host_path(bad).is_err(), "{bad}");
         }
         assert!(host_path("/var/lib/etcd").is_ok());
-        assert!(dns_subdomain("a.b").is_ok() && dns_subdomain("a..b").is_err() && dns_subdomain("A").is_err());
+        assert!(
+            dns_subdomain("a.b").is_ok() && dns_subdomain("a..b").is_err() && dns_subdomain("A").is_err()
+        );
     }
 }

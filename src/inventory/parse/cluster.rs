@@ -184,7 +184,10 @@ fn endpoint(field: &Field<'_>) -> Option<Endpoint> {
     match given.iter().filter(|given| **given).count() {
         1 => node_local.or(external.flatten()).or(vip.flatten()),
         count => {
-            let message = format!("want one of nodeLocal, external, vip; got {}", if count == 0 { "none" } else { "several" });
+            let message = format!(
+                "want one of nodeLocal, external, vip; got {}",
+                if count == 0 { "none" } else { "several" }
+            );
             field.error(message, "leave `endpoint` out for a balancer on every node")
         }
     }
@@ -293,7 +296,10 @@ fn plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
             name if PLUGINS.contains(&name) => {
                 let needs = if name == "manifest" { "source" } else { "version" };
                 let example = if name == "manifest" { "cni.yaml" } else { "vX.Y.Z" };
-                field.error(format!("{name} needs a {needs}"), format!("write {{name: {name}, {needs}: {example}}}"))
+                field.error(
+                    format!("{name} needs a {needs}"),
+                    format!("write {{name: {name}, {needs}: {example}}}"),
+                )
             }
             _ => unknown_plugin(field),
         };

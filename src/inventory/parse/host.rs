@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use camino::Utf8PathBuf;
 
-use super::cluster::split_port;
 use super::bastion::{bastions, named_bastions};
+use super::cluster::split_port;
 use super::draft::DraftHost;
 use super::reader::{Field, Table};
 use super::scalar::quoted;
@@ -128,7 +128,14 @@ fn host(field: &Field<'_>, defaults: &SshDefaults) -> DraftHost {
         host.taints = field.items().unwrap_or_default().iter().filter_map(taint).collect();
     }
     table
-        .moved(&[("role", "roles"), ("ip", "address"), ("internalAddress", "address"), ("hostname", "name"), ("user", "ssh.user"), ("port", "ssh.port")])
+        .moved(&[
+            ("role", "roles"),
+            ("ip", "address"),
+            ("internalAddress", "address"),
+            ("hostname", "name"),
+            ("user", "ssh.user"),
+            ("port", "ssh.port"),
+        ])
         .finish();
     host
 }
@@ -156,7 +163,9 @@ fn roles(field: &Field<'_>) -> BTreeSet<Role> {
 
 fn arch(field: &Field<'_>) -> Option<Arch> {
     match field.raw() {
-        Some("x86_64" | "x86-64" | "x64") => field.error("arch is named as in Kubernetes releases", "write amd64"),
+        Some("x86_64" | "x86-64" | "x64") => {
+            field.error("arch is named as in Kubernetes releases", "write amd64")
+        }
         Some("aarch64" | "armv8") => field.error("arch is named as in Kubernetes releases", "write arm64"),
         _ => field.word("architecture", &[("amd64", Arch::Amd64), ("arm64", Arch::Arm64)]),
     }
@@ -238,9 +247,7 @@ pub(super) fn keys(table: &Table<'_>) -> Option<Vec<Utf8PathBuf>> {
         field.error::<()>("`key` and `keys` are both given", "put all of them into `keys`");
     }
     match (one, many) {
-        (_, Some(field)) => {
-            Some(field.items().unwrap_or_default().iter().filter_map(key_path).collect())
-        }
+        (_, Some(field)) => Some(field.items().unwrap_or_default().iter().filter_map(key_path).collect()),
         (Some(field), None) => Some(key_path(&field).into_iter().collect()),
         (None, None) => None,
     }
@@ -279,7 +286,10 @@ pub(super) fn remote_name(field: &Field<'_>) -> Option<String> {
     if let Some((host, Some(port))) = split_port(text)
         && text.parse::<std::net::IpAddr>().is_err()
     {
-        return field.error(format!("{} has a port", quoted(text)), format!("write `host: {host}` and `port: {port}`"));
+        return field.error(
+            format!("{} has a port", quoted(text)),
+            format!("write `host: {host}` and `port: {port}`"),
+        );
     }
     checked(field, is_host_character, "a name, an address or an alias of ~/.ssh/config")
 }

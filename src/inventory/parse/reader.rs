@@ -46,7 +46,9 @@ impl<'a> Field<'a> {
                 Plain::Integer(value) => format!("the number {value}"),
                 Plain::Float => format!("the float {}", quoted(text).trim_matches('"')),
                 Plain::OldBool(_) => format!("the word `{text}`, a boolean to some YAML readers"),
-                Plain::OddNumber => format!("{}, a number to some YAML readers", quoted(text).trim_matches('"')),
+                Plain::OddNumber => {
+                    format!("{}, a number to some YAML readers", quoted(text).trim_matches('"'))
+                }
                 Plain::Text => format!("the text {}", quoted(text)),
             },
         }
@@ -115,7 +117,11 @@ impl<'a> Field<'a> {
         match text.chars().enumerate().find(|(_, c)| is_invisible(*c)) {
             None => Some(text),
             Some((index, character)) => self.error(
-                format!("illegal character {} at column {} of the value", character.escape_default(), index + 1),
+                format!(
+                    "illegal character {} at column {} of the value",
+                    character.escape_default(),
+                    index + 1
+                ),
                 "control and invisible characters are not allowed; remove it",
             ),
         }

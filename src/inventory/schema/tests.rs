@@ -81,8 +81,12 @@ fn the_parser_knows_exactly_the_fields_of_the_schema() {
         let problems = parse_text(&document.to_string()).unwrap_err();
         let unknown = problems.list.iter().find(|problem| problem.path.ends_with("zzzzzz"));
         let help = unknown.unwrap_or_else(|| panic!("{pointer}: {problems}")).help.clone().unwrap();
-        let known: BTreeSet<String> =
-            help.trim_start_matches("fields here: ").split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let known: BTreeSet<String> = help
+            .trim_start_matches("fields here: ")
+            .split(", ")
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
         assert_eq!(known, fields, "at {pointer}");
     }
 }
