@@ -3,6 +3,7 @@
 pub mod client;
 pub mod drain;
 pub mod etcd;
+pub mod interim;
 mod resources;
 mod tls;
 mod transport;
