@@ -236,6 +236,16 @@ fn workers_hold_no_key_but_their_own() {
 }
 
 #[test]
+fn scripts_are_shell_and_switches_are_toml() {
+    let blueprint = blueprint(&inventory(SMALL), "worker-1", &HostTraits::default());
+    let Content::Text(script) = &blueprint.files["/etc/keelwright/routes.sh"].content else { panic!() };
+    let checked = std::process::Command::new("sh").args(["-n", "-c", script]).status().unwrap();
+    assert!(checked.success());
+    let Content::Text(config) = &blueprint.files["/etc/containerd/config.toml"].content else { panic!() };
+    assert!(config.contains("SystemdCgroup = true\n"), "{config}");
+}
+
+#[test]
 fn pod_ranges_are_stable_and_fill_gaps_in_order_of_name() {
     let text = "\
 kubernetes: {version: v1.37.1}
