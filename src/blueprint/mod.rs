@@ -1,6 +1,7 @@
 //! What one host must look like, computed from the inventory, the release catalog and a few facts
 //! about the host. Nothing here knows what the host looks like now.
 
+pub mod cluster;
 mod containerd;
 mod files;
 #[cfg(test)]

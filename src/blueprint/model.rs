@@ -28,6 +28,25 @@ pub struct HostBlueprint {
     pub units: BTreeMap<String, Unit>,
 }
 
+impl HostBlueprint {
+    /// Of a host that is wanted no more: nothing is asked of it.
+    pub fn empty(host: HostName) -> Self {
+        HostBlueprint {
+            host,
+            packages: BTreeSet::new(),
+            modules: BTreeSet::new(),
+            sysctls: BTreeMap::new(),
+            swap: SwapPolicy::Keep,
+            directories: BTreeMap::new(),
+            binaries: BTreeMap::new(),
+            images: BTreeSet::new(),
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+            units: BTreeMap::new(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SwapPolicy {
     /// Switched off now and in fstab.

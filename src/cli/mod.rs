@@ -1,9 +1,16 @@
 //! The command line: one file per command; errors become exit codes and hints here.
 
+pub mod adapters;
+pub mod apply;
 pub mod bundle;
+pub mod check;
 pub mod error;
 pub mod inventory;
+pub mod kubeconfig;
 pub mod lab;
+pub mod operation;
+pub mod status;
+pub mod view;
 
 use std::process::ExitCode;
 
@@ -24,6 +31,13 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::CheckArgs),
+    Plan(apply::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Status(status::StatusArgs),
+    Diff(status::DiffArgs),
+    Kubeconfig(kubeconfig::KubeconfigArgs),
+    Reset(apply::ResetArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
 }
@@ -32,6 +46,13 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Check(args) => check::run(args),
+        Command::Plan(args) => apply::run_plan(args),
+        Command::Apply(args) => apply::run_apply(args),
+        Command::Status(args) => status::run_status(args),
+        Command::Diff(args) => status::run_diff(args),
+        Command::Kubeconfig(args) => kubeconfig::run(args),
+        Command::Reset(args) => apply::run_reset(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),
     };

@@ -12,6 +12,8 @@ pub struct HostScript {
     /// Unique for plan, step and attempt epoch: names the transient unit, so that a second
     /// connection finds the run that a first one started.
     pub id: String,
+    /// The run this belongs to; a host that has seen a higher one refuses.
+    pub epoch: u64,
     /// Seconds after which the host itself ends the run.
     pub deadline: u32,
     pub ops: Vec<Op>,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::HostFacts;
 use crate::exec::ports::{EtcdMember, Objects};
@@ -66,13 +67,20 @@ pub struct NodeFacts {
     pub unschedulable: bool,
     pub kubelet_version: String,
     pub pod_cidrs: Vec<IpNet>,
-    pub labels: BTreeMap<String, String>,
-    /// `key=value:effect`
-    pub taints: BTreeSet<String>,
+    /// Metadata and spec, without what changes by itself.
+    pub live: Value,
 }
 
 /// etcd's own view of its members.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EtcdFacts {
     pub members: Vec<EtcdMember>,
+}
+
+/// Whether a Node's own condition says it is ready.
+pub fn node_is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| {
+        condition["type"].as_str() == Some("Ready") && condition["status"].as_str() == Some("True")
+    })
 }

@@ -6,8 +6,10 @@ mod cluster;
 mod host;
 pub mod parse;
 pub mod probe;
+pub mod vault;
 
-pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed};
+pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed, node_is_ready};
 pub use host::{
     Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, Listener, Marker, Mount, UnitFact,
 };
+pub use vault::{MintReason, Origin, VaultEntryFacts, VaultFacts};

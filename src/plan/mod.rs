@@ -1,1 +1,209 @@
 //! The steps between what is wanted and what is there.
+//!
+//! [`plan`] is a pure function: equal inputs give byte-equal plans. It reads as a table of contents;
+//! each concern has its file.
+
+pub mod check;
+mod clean;
+mod cluster;
+mod etcd;
+mod graph;
+mod host;
+pub mod lower;
+pub mod model;
+mod remove;
+pub mod report;
+pub mod safety;
+pub mod show;
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::blueprint::{HostBlueprint, OsFamily, assign_pod_cidrs, host_blueprint};
+use crate::digest::Digest;
+use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
+use crate::inventory::{Host, HostName, Inventory};
+use crate::pki::{CertificateSpec, KeyId, spec};
+use crate::release::{Arch, BundleManifest, UnsupportedMinor, release_of};
+
+use graph::Graph;
+pub use host::MissingArtifact;
+pub use model::{
+    Action, Before, Goal, ObjectSet, PLAN_FORMAT, Plan, Planned, Reason, Stage, Step, StepId, Target,
+};
+pub use report::{Blocked, Report};
+pub use safety::Refusal;
+
+/// Everything a plan is made from.
+pub struct PlanInput<'a> {
+    pub inventory: &'a Inventory,
+    pub facts: &'a ClusterFacts,
+    pub vault: &'a VaultFacts,
+    pub bundles: &'a BTreeMap<Arch, BundleManifest>,
+    /// Cluster objects as wanted; empty before the CA exists.
+    pub objects: &'a BTreeMap<ObjectSet, Vec<Value>>,
+    pub goal: Goal,
+    /// Seconds since 1970, for expiry.
+    pub now: i64,
+}
+
+/// A plan, and what to say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    pub plan: Plan,
+    pub report: Report,
+    /// OS family by host: what lowering the plan depends on beside the plan itself.
+    pub os: BTreeMap<HostName, OsFamily>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PlanError {
+    #[error("{} would be unsafe", list(.0))]
+    Refused(Vec<Refusal>),
+    #[error("host {host}")]
+    Artifact {
+        host: HostName,
+        #[source]
+        source: MissingArtifact,
+    },
+    #[error("there is no bundle for {}, which {host} needs", arch.as_str())]
+    NoBundle { host: HostName, arch: Arch },
+    #[error(transparent)]
+    Release(#[from] UnsupportedMinor),
+    #[error("pod addresses cannot be given out: {0}")]
+    PodCidrs(String),
+    #[error("the inputs cannot be hashed: {0}")]
+    Inputs(String),
+}
+
+fn list(refusals: &[Refusal]) -> String {
+    match refusals {
+        [one] => format!("{}: {one}", one.host),
+        many => format!("{} things", many.len()),
+    }
+}
+
+/// The blueprint of every host that will be a member, from what was observed.
+pub fn blueprints(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, HostBlueprint>, PlanError> {
+    let release = release_of(input.inventory.version)?;
+    let pod_cidrs = pod_cidrs(input)?;
+    let uid = input.vault.cluster_uid.clone().unwrap_or_default();
+    let mut all = BTreeMap::new();
+    for (name, host) in &input.inventory.hosts {
+        let traits = etcd::traits(input, host);
+        all.insert(name.clone(), host_blueprint(input.inventory, release, &uid, &pod_cidrs, host, &traits));
+    }
+    Ok(all)
+}
+
+/// Keys and certificates the cluster must have.
+pub fn certificates(inventory: &Inventory) -> Result<BTreeMap<KeyId, CertificateSpec>, PlanError> {
+    let release = release_of(inventory.version)?;
+    Ok(spec::certificates(inventory, release.apiserver_kubelet_client_organization))
+}
+
+/// The pod addresses of every node: what the API says, and the next free ones for new nodes.
+fn pod_cidrs(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, Vec<IpNet>>, PlanError> {
+    let observed: BTreeMap<_, _> = input
+        .facts
+        .api
+        .known()
+        .map(|api| api.nodes.iter().map(|(name, node)| (name.clone(), node.pod_cidrs.clone())).collect())
+        .unwrap_or_default();
+    assign_pod_cidrs(input.inventory, &observed).map_err(|error| PlanError::PodCidrs(error.to_string()))
+}
+
+/// Computes the steps. Refuses rather than plan anything unsafe.
+pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
+    let refusals = safety::refusals(input);
+    if !refusals.is_empty() {
+        return Err(PlanError::Refused(refusals));
+    }
+    let mut graph = Graph::default();
+    match input.goal {
+        Goal::Converge => converge(input, &mut graph)?,
+        Goal::Reset => remove::reset(input, &mut graph),
+    }
+    let steps = graph.into_steps();
+    let report = report::report(input, &steps);
+    let plan = Plan {
+        format: PLAN_FORMAT,
+        cluster: input.inventory.name.clone(),
+        goal: input.goal,
+        inputs: inputs_digest(input)?,
+        steps,
+    };
+    let known = |(name, observed): (&HostName, &Observed<HostFacts>)| {
+        observed.known().map(|facts| (name.clone(), facts.os_family))
+    };
+    let os = input.facts.hosts.iter().filter_map(known).collect();
+    Ok(Outline { plan, report, os })
+}
+
+fn converge(input: &PlanInput<'_>, graph: &mut Graph) -> Result<(), PlanError> {
+    let blueprints = blueprints(input)?;
+    cluster::mint(input, &certificates(input.inventory)?, graph);
+    for host in reachable(input) {
+        if let Some(blueprint) = blueprints.get(&host.name) {
+            host_steps(input, blueprint, host, graph)?;
+        }
+    }
+    etcd::join_members(input, graph);
+    cluster::roll_live_control_planes(input, graph);
+    cluster::await_api(input, graph);
+    cluster::base_objects(input, graph);
+    cluster::register_nodes(input, &blueprints, graph)?;
+    cluster::addons(input, graph);
+    cluster::await_nodes(input, graph);
+    cluster::await_serving(graph);
+    remove::dropped_hosts(input, graph);
+    Ok(())
+}
+
+/// Hosts of the inventory that answered their probe, by name.
+fn reachable<'a>(input: &'a PlanInput<'_>) -> impl Iterator<Item = &'a Host> {
+    input.inventory.hosts.values().filter(|host| input.facts.host(&host.name).is_some())
+}
+
+fn host_steps(
+    input: &PlanInput<'_>,
+    blueprint: &HostBlueprint,
+    host: &Host,
+    graph: &mut Graph,
+) -> Result<(), PlanError> {
+    let Some(facts) = input.facts.host(&host.name) else { return Ok(()) };
+    let bundle = input
+        .bundles
+        .get(&host.arch)
+        .ok_or_else(|| PlanError::NoBundle { host: host.name.clone(), arch: host.arch })?;
+    let secret_digest = |content: &crate::pki::SecretContent| {
+        input.vault.digests.get(content).and_then(|hex| Digest::parse(hex).ok())
+    };
+    let sources =
+        host::Sources { bundle, secret_digest: &secret_digest, delivery: &input.inventory.artifacts.delivery };
+    let changes = host::host_changes(blueprint, facts, &sources)
+        .map_err(|source| PlanError::Artifact { host: host.name.clone(), source })?;
+    let target = Target::Host(host.name.clone());
+    let mut last = None;
+    for (stage, actions) in
+        [(Stage::Upload, changes.uploads), (Stage::Prepare, changes.prepare), (Stage::Start, changes.start)]
+    {
+        let mut after: Vec<StepId> = last.iter().cloned().collect();
+        if stage == Stage::Start {
+            after.extend(graph.find(&Target::Operator, Stage::Mint));
+        }
+        if let Some(id) = graph.add(target.clone(), stage, actions, after) {
+            last = Some(id);
+        }
+    }
+    Ok(())
+}
+
+fn inputs_digest(input: &PlanInput<'_>) -> Result<Digest, PlanError> {
+    let wanted = Digest::of_json(input.inventory).map_err(|error| PlanError::Inputs(error.to_string()))?;
+    let bundles = Digest::of_json(input.bundles).map_err(|error| PlanError::Inputs(error.to_string()))?;
+    Ok(Digest::of(format!("{wanted}{bundles}").as_bytes()))
+}

@@ -1,1 +1,19 @@
-//! A cluster state directory: sealed keys, journal, lock.
+//! A cluster's state directory: sealed keys, journal, lock. Everything here is 0600 in a 0700
+//! directory, whatever the umask.
+
+mod document;
+pub mod files;
+pub mod harden;
+pub mod identity;
+pub mod journal;
+pub mod lock;
+mod mint;
+pub mod record;
+mod resolve;
+pub mod vault;
+
+pub use harden::harden_process;
+pub use identity::Identity;
+pub use journal::Journal;
+pub use lock::{Holder, RunLock};
+pub use vault::{Vault, VaultError};

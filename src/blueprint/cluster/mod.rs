@@ -1,0 +1,65 @@
+//! What the cluster's API must hold, computed from the inventory: kubeadm's objects, addons, nodes.
+
+mod access;
+pub mod compare;
+mod config;
+mod coredns;
+mod kube_proxy;
+mod kubelet_config;
+pub mod manifest;
+pub mod node;
+mod object;
+mod yaml;
+
+pub use compare::{Difference, covers};
+pub use manifest::{ManifestError, parse_manifest};
+pub use node::{NodeWish, node_patch, node_wish};
+pub use object::{object_key, object_title};
+pub use yaml::{sorted as sorted_keys, write as write_yaml};
+
+use serde_json::Value;
+
+use crate::inventory::Inventory;
+use crate::release::MinorRelease;
+
+/// The field manager of everything keelwright applies.
+pub const FIELD_MANAGER: &str = "keelwright";
+/// The port of every API server on its own address.
+pub const API_SERVER_PORT: u16 = 6443;
+
+/// Everything the objects depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct ClusterInputs<'a> {
+    pub inventory: &'a Inventory,
+    pub release: &'a MinorRelease,
+    /// PEM certificate of the cluster's CA.
+    pub ca_certificate: &'a str,
+    pub cluster_uid: &'a str,
+}
+
+/// The cluster's objects in the order in which they are applied.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClusterObjects {
+    pub access: Vec<Value>,
+    pub config: Vec<Value>,
+    pub addons: Vec<Value>,
+}
+
+impl ClusterObjects {
+    /// All of them, in order.
+    pub fn all(&self) -> impl Iterator<Item = &Value> {
+        self.access.iter().chain(&self.config).chain(&self.addons)
+    }
+}
+
+/// The objects every cluster has. The network plugin's come from its manifest ([`parse_manifest`]).
+pub fn cluster_objects(inputs: &ClusterInputs) -> ClusterObjects {
+    let mut addons = coredns::coredns_objects(inputs);
+    if inputs.inventory.kube_proxy.enabled {
+        addons.extend(kube_proxy::kube_proxy_objects(inputs));
+    }
+    ClusterObjects { access: access::access_objects(), config: config::config_objects(inputs), addons }
+}
+
+#[cfg(test)]
+mod tests;

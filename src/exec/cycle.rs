@@ -1,0 +1,144 @@
+//! Look, then decide: one observation of everything, and the plan made from it. The command line,
+//! `rehearse` and the tests all go through here.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::observe::{observe_api, observe_etcd, observe_hosts};
+use super::ports::{Etcd, KubeApi, PortError, Remote};
+use crate::blueprint::cluster::{ClusterInputs, cluster_objects};
+use crate::blueprint::{Content, HostBlueprint};
+use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
+use crate::inventory::{Host, HostName, Inventory};
+use crate::pki::SecretContent;
+use crate::plan::{self, Goal, ObjectSet, Outline, PlanError, PlanInput};
+use crate::release::{Arch, BundleManifest, release_of};
+
+/// What planning may know of the vault.
+pub trait VaultView: Send + Sync {
+    fn facts(&self, contents: &[SecretContent]) -> VaultFacts;
+    /// PEM of the cluster's CA, once there is one.
+    fn ca_certificate(&self) -> Result<Option<String>, PortError>;
+}
+
+/// Everything one look needs.
+pub struct Cycle<'a> {
+    pub inventory: &'a Inventory,
+    pub bundles: &'a BTreeMap<Arch, BundleManifest>,
+    /// Hosts an earlier inventory had and this one has not.
+    pub dropped: &'a BTreeMap<HostName, Host>,
+    pub vault: &'a dyn VaultView,
+    pub remote: &'a dyn Remote,
+    pub kube: &'a dyn KubeApi,
+    pub etcd: &'a dyn Etcd,
+    pub goal: Goal,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// What was seen, and what follows from it.
+pub struct Look {
+    pub facts: ClusterFacts,
+    pub vault: VaultFacts,
+    pub outline: Result<Outline, PlanError>,
+}
+
+impl Cycle<'_> {
+    /// Probes all hosts, asks API and etcd if there is a cluster, and plans.
+    pub async fn look(&self) -> Result<Look, PortError> {
+        let nothing = ClusterFacts {
+            hosts: BTreeMap::new(),
+            dropped: self.dropped.clone(),
+            api: Observed::Absent,
+            etcd: Observed::Absent,
+        };
+        let mut vault = self.vault.facts(&[]);
+        let objects = BTreeMap::new();
+        let expected = match plan::blueprints(&self.input(&nothing, &vault, &objects)) {
+            Ok(blueprints) => blueprints,
+            Err(error) => return Ok(Look { facts: nothing, vault, outline: Err(error) }),
+        };
+        let mut asked = expected;
+        for name in self.dropped.keys() {
+            asked.entry(name.clone()).or_insert_with(|| HostBlueprint::empty(name.clone()));
+        }
+        let hosts = observe_hosts(self.inventory, &asked, self.remote).await;
+        let mut facts = ClusterFacts { hosts, ..nothing };
+
+        let objects = self.desired_objects(&vault)?;
+        if vault.etcd_established || facts.hosts.values().filter_map(Observed::known).any(has_cluster) {
+            let wanted: Vec<Value> = objects.values().flatten().cloned().collect();
+            let (api, etcd) =
+                futures::join!(observe_api(self.inventory, self.kube, &wanted), observe_etcd(self.etcd));
+            facts.api = api;
+            facts.etcd = etcd;
+        }
+
+        let contents = match plan::blueprints(&self.input(&facts, &vault, &objects)) {
+            Ok(blueprints) => secret_contents(&blueprints),
+            Err(error) => return Ok(Look { facts, vault, outline: Err(error) }),
+        };
+        vault = self.vault.facts(&contents);
+        let outline = plan::plan(&self.input(&facts, &vault, &objects));
+        Ok(Look { facts, vault, outline })
+    }
+
+    fn input<'b>(
+        &'b self,
+        facts: &'b ClusterFacts,
+        vault: &'b VaultFacts,
+        objects: &'b BTreeMap<ObjectSet, Vec<Value>>,
+    ) -> PlanInput<'b> {
+        PlanInput {
+            inventory: self.inventory,
+            facts,
+            vault,
+            bundles: self.bundles,
+            objects,
+            goal: self.goal,
+            now: self.now,
+        }
+    }
+
+    fn desired_objects(&self, vault: &VaultFacts) -> Result<BTreeMap<ObjectSet, Vec<Value>>, PortError> {
+        let mut all = BTreeMap::new();
+        if let Some(ca) = self.vault.ca_certificate()? {
+            let uid = vault.cluster_uid.clone().unwrap_or_default();
+            for set in [ObjectSet::Base, ObjectSet::Addons] {
+                all.insert(set, desired_objects(self.inventory, &ca, &uid, set)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The wanted objects of one set, in the order they are applied in.
+pub fn desired_objects(
+    inventory: &Inventory,
+    ca_certificate: &str,
+    cluster_uid: &str,
+    set: ObjectSet,
+) -> Result<Vec<Value>, PortError> {
+    let release = release_of(inventory.version).map_err(|error| PortError(error.to_string()))?;
+    let objects = cluster_objects(&ClusterInputs { inventory, release, ca_certificate, cluster_uid });
+    Ok(match set {
+        ObjectSet::Base => objects.access.into_iter().chain(objects.config).collect(),
+        ObjectSet::Addons => objects.addons,
+    })
+}
+
+/// A host on which something of a cluster has run: only then is there anybody to ask.
+fn has_cluster(facts: &HostFacts) -> bool {
+    facts.etcd.has_data || facts.is_active("kubelet.service")
+}
+
+fn secret_contents(blueprints: &BTreeMap<HostName, HostBlueprint>) -> Vec<SecretContent> {
+    let files = blueprints.values().flat_map(|blueprint| blueprint.files.values());
+    files
+        .filter_map(|file| match &file.content {
+            Content::Secret(content) => Some(content.clone()),
+            Content::Text(_) => None,
+        })
+        .collect()
+}

@@ -1,0 +1,300 @@
+//! One step: host actions as one script, the others through their ports, in order.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::engine::{Failure, Ports, Setting};
+use super::event::Event;
+use super::ports::{KubeError, RemoteError};
+use super::script::HostScript;
+use crate::blueprint::cluster::{NodeWish, node_patch, object_key};
+use crate::inventory::HostName;
+use crate::plan::lower::{lower, runs_on_host};
+use crate::plan::show::name;
+use crate::plan::{Action, ObjectSet, Planned, Step, Target};
+
+/// How often a condition is looked at while it does not hold.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Runs one step; returns how many things it changed.
+pub(super) async fn run_step(
+    step: &Step,
+    setting: &Setting<'_>,
+    ports: &Ports<'_>,
+) -> Result<usize, Failure> {
+    let mut changed = 0;
+    let mut actions = step.actions.as_slice();
+    while let Some(first) = actions.first() {
+        if runs_on_host(&first.action) {
+            let count = actions.iter().take_while(|planned| runs_on_host(&planned.action)).count();
+            let (batch, rest) = actions.split_at(count);
+            changed += run_script(step, batch, setting, ports).await?;
+            actions = rest;
+        } else {
+            run_action(step, &first.action, setting, ports).await?;
+            changed += 1;
+            actions = actions.get(1..).unwrap_or_default();
+        }
+    }
+    Ok(changed)
+}
+
+fn failure(error: impl Into<String>) -> Failure {
+    Failure { error: error.into(), hint: None, unreachable: false }
+}
+
+fn remote_failure(error: &RemoteError) -> Failure {
+    let (unreachable, hint) = match error {
+        RemoteError::Connect { hint, .. } => (true, hint.clone()),
+        RemoteError::Login { hint, .. }
+        | RemoteError::HostKey { hint, .. }
+        | RemoteError::Privilege { hint, .. } => (false, hint.clone()),
+        RemoteError::Lost { .. } => (true, None),
+        RemoteError::Deadline { .. } | RemoteError::Fenced { .. } | RemoteError::Transfer { .. } => (false, None),
+    };
+    Failure { error: error.to_string(), hint, unreachable }
+}
+
+fn host_of(step: &Step) -> Result<&HostName, Failure> {
+    match &step.target {
+        Target::Host(host) => Ok(host),
+        Target::Operator | Target::Cluster => {
+            Err(failure(format!("step {} has a host action and no host", step.id)))
+        }
+    }
+}
+
+async fn run_script(
+    step: &Step,
+    batch: &[Planned],
+    setting: &Setting<'_>,
+    ports: &Ports<'_>,
+) -> Result<usize, Failure> {
+    let host = host_of(step)?;
+    let os = setting.os.get(host).copied().unwrap_or_default();
+    let resolve = |content: &_| ports.secrets.resolve(content);
+    let mut ops = Vec::new();
+    let mut owners = Vec::new();
+    for (index, planned) in batch.iter().enumerate() {
+        let lowered = lower(std::slice::from_ref(planned), os, &resolve)
+            .map_err(|error| failure(format!("{}: {error}", name(&planned.action))))?;
+        owners.extend(std::iter::repeat_n(index, lowered.len()));
+        ops.extend(lowered);
+    }
+    let script = HostScript {
+        id: format!("{}-{}", step.id.0.replace('/', "-"), setting.epoch),
+        epoch: setting.epoch,
+        deadline: setting.policy.timeouts.stage,
+        ops,
+    };
+    let result = ports.remote.run(host, &script).await.map_err(|error| remote_failure(&error))?;
+    if result.status == 0 {
+        return Ok(result.changed.len());
+    }
+    let what = owners
+        .get(result.completed)
+        .and_then(|index| batch.get(*index))
+        .map_or_else(|| step.stage.describe().to_owned(), |planned| name(&planned.action));
+    let output = result.output.trim();
+    Err(failure(format!("{what}: exit status {}{}{output}", result.status, if output.is_empty() { "" } else { ": " })))
+}
+
+async fn run_action(
+    step: &Step,
+    action: &Action,
+    setting: &Setting<'_>,
+    ports: &Ports<'_>,
+) -> Result<(), Failure> {
+    let timeouts = setting.policy.timeouts;
+    let port_failure = |error: super::ports::PortError| failure(error.to_string());
+    match action {
+        Action::Mint { keys } => ports.secrets.mint(keys).map_err(port_failure),
+        Action::Upload { name, path, sha256, size } => {
+            let host = host_of(step)?;
+            let directory =
+                setting.bundle(host).ok_or_else(|| failure(format!("no bundle directory for {host}")))?;
+            let progress = |sent: u64| {
+                (ports.events)(Event::Progress {
+                    step: step.id.clone(),
+                    name: name.clone(),
+                    sent,
+                    size: *size,
+                });
+            };
+            let source = directory.join(path);
+            let digest = sha256.to_string();
+            ports
+                .remote
+                .upload(host, &source, &digest, &progress)
+                .await
+                .map_err(|error| remote_failure(&error))
+        }
+        Action::AwaitApi { host } => {
+            let what = format!("the API server on {host}");
+            until(step, ports, timeouts.api_ready, &what, async || ports.kube.ready(host).await).await
+        }
+        Action::ApplyObjects { set, names } => apply_objects(step, *set, names, setting, ports).await,
+        Action::PatchNode { node, wish } => {
+            let what = format!("node {node} to register");
+            until(step, ports, timeouts.node_ready, &what, async || register(ports, node, wish).await).await
+        }
+        Action::AwaitNode { node } => {
+            let what = format!("node {node} to be Ready");
+            until(step, ports, timeouts.node_ready, &what, async || node_ready(ports, node).await).await
+        }
+        Action::AwaitServing => {
+            until(step, ports, timeouts.node_ready, "CoreDNS and kube-proxy", async || serving(ports).await)
+                .await
+        }
+        Action::AddLearner { peer_url } => {
+            until(step, ports, timeouts.api_ready, "etcd to accept a learner", async || {
+                ports.etcd.add_learner(peer_url).await.map(drop)
+            })
+            .await
+        }
+        Action::PromoteLearner { peer_url } => {
+            until(step, ports, timeouts.api_ready, "the etcd learner to catch up", async || {
+                promote(ports, peer_url).await
+            })
+            .await
+        }
+        Action::RemoveMember { id, .. } => {
+            until(step, ports, timeouts.api_ready, "etcd to remove the member", async || {
+                ports.etcd.remove(*id).await
+            })
+            .await
+        }
+        Action::Drain { node } => {
+            let _ = node;
+            Err(failure("drain is not merged yet"))
+        }
+        Action::DeleteNode { node } => {
+            ports.kube.delete(&node_skeleton(node)).await.map_err(|error| failure(error.to_string()))
+        }
+        Action::InstallPackages { .. }
+        | Action::SwapOff
+        | Action::LoadModule { .. }
+        | Action::ApplySysctls
+        | Action::MakeDirectory { .. }
+        | Action::InstallBinary { .. }
+        | Action::WriteFile { .. }
+        | Action::MakeLink { .. }
+        | Action::RemovePath { .. }
+        | Action::ReloadUnits
+        | Action::StartUnit { .. }
+        | Action::RestartUnit { .. }
+        | Action::StopUnit { .. }
+        | Action::ImportImage { .. }
+        | Action::AwaitRuntime
+        | Action::Fetch { .. }
+        | Action::CleanMachine { .. } => {
+            Err(failure(format!("{} runs on a host only", name(action))))
+        }
+    }
+}
+
+fn node_skeleton(node: &HostName) -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+}
+
+/// Tries until it works or the deadline has passed; the last reason is what the error says.
+async fn until<F>(
+    step: &Step,
+    ports: &Ports<'_>,
+    deadline_seconds: u32,
+    what: &str,
+    attempt: F,
+) -> Result<(), Failure>
+where
+    F: AsyncFn() -> Result<(), KubeError>,
+{
+    let deadline = ports.clock.now() + Duration::from_secs(deadline_seconds.into());
+    let mut told = false;
+    loop {
+        let error = match attempt().await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if !told {
+            told = true;
+            (ports.events)(Event::Waiting { step: step.id.clone(), what: what.to_owned() });
+        }
+        if ports.clock.now() >= deadline {
+            return Err(failure(format!("waited {deadline_seconds} s for {what}: {error}")));
+        }
+        ports.clock.wait(POLL).await;
+    }
+}
+
+async fn apply_objects(
+    step: &Step,
+    set: ObjectSet,
+    names: &[String],
+    setting: &Setting<'_>,
+    ports: &Ports<'_>,
+) -> Result<(), Failure> {
+    let objects = ports.objects.objects(set).map_err(|error| failure(error.to_string()))?;
+    for object in &objects {
+        let key = object_key(object);
+        if !names.is_empty() && !names.contains(&key) {
+            continue;
+        }
+        until(step, ports, setting.policy.timeouts.api_ready, &key, async || {
+            ports.kube.apply(object).await.map(drop)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn not_yet(what: impl Into<String>) -> KubeError {
+    KubeError::Refused { what: what.into(), code: 0, message: "not yet".to_owned() }
+}
+
+async fn node_ready(ports: &Ports<'_>, node: &HostName) -> Result<(), KubeError> {
+    let found = ports.kube.fetch(&[node_skeleton(node)]).await?;
+    let node = found.values().next().ok_or_else(|| not_yet(format!("node {node} is not registered")))?;
+    if crate::facts::node_is_ready(node) { Ok(()) } else { Err(not_yet("the node is not Ready")) }
+}
+
+/// Reads the Node and patches what is missing; somebody else's change in between is a conflict, and
+/// the next attempt reads again.
+async fn register(ports: &Ports<'_>, node: &HostName, wish: &NodeWish) -> Result<(), KubeError> {
+    let found = ports.kube.fetch(&[node_skeleton(node)]).await?;
+    let live = found.values().next().ok_or_else(|| not_yet(format!("node {node} is not registered")))?;
+    match node_patch(wish, live) {
+        Some(patch) => ports.kube.patch(&node_skeleton(node), &patch).await,
+        None => Ok(()),
+    }
+}
+
+async fn serving(ports: &Ports<'_>) -> Result<(), KubeError> {
+    let name = |kind: &str, name: &str| {
+        json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"namespace": "kube-system", "name": name}})
+    };
+    let wanted = [name("Deployment", "coredns"), name("DaemonSet", "kube-proxy")];
+    let found = ports.kube.fetch(&wanted).await?;
+    for object in found.values() {
+        let status = &object["status"];
+        let count = |field: &str| status[field].as_i64().unwrap_or(0);
+        let ready = match object["kind"].as_str() {
+            Some("Deployment") => count("availableReplicas") >= 1,
+            _ => count("desiredNumberScheduled") > 0 && count("numberReady") >= count("desiredNumberScheduled"),
+        };
+        if !ready {
+            return Err(not_yet(object_key(object)));
+        }
+    }
+    Ok(())
+}
+
+async fn promote(ports: &Ports<'_>, peer_url: &str) -> Result<(), KubeError> {
+    let members = ports.etcd.members().await?;
+    let member = members.iter().find(|member| member.peer_urls.iter().any(|url| url == peer_url));
+    match member {
+        None => Err(not_yet(format!("no member has {peer_url}"))),
+        Some(member) if !member.learner => Ok(()),
+        Some(member) => ports.etcd.promote(member.id).await,
+    }
+}

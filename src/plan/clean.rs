@@ -1,0 +1,94 @@
+//! Taking everything of ours off a machine: `reset`, and a host that left the inventory.
+
+use super::lower::run;
+use crate::exec::script::Op;
+
+/// Units of ours, last started first.
+const UNITS: [&str; 5] = [
+    "kubelet.service",
+    "keelwright-apiserver-lb.service",
+    "keelwright-routes.service",
+    "keepalived.service",
+    "containerd.service",
+];
+
+/// Files and trees of ours. Distribution packages stay: others may use them by now.
+const TREES: [&str; 22] = [
+    "/etc/kubernetes",
+    "/etc/cni/net.d",
+    "/etc/containerd",
+    "/etc/crictl.yaml",
+    "/etc/keelwright",
+    "/etc/modules-load.d/keelwright.conf",
+    "/etc/sysctl.d/99-keelwright.conf",
+    "/etc/systemd/system/kubelet.service",
+    "/etc/systemd/system/kubelet.service.d",
+    "/etc/systemd/system/containerd.service",
+    "/etc/systemd/system/keelwright-apiserver-lb.service",
+    "/etc/systemd/system/keelwright-routes.service",
+    "/opt/cni",
+    "/usr/local/bin/kubelet",
+    "/usr/local/bin/kubectl",
+    "/usr/local/bin/crictl",
+    "/usr/local/bin/ctr",
+    "/usr/local/bin/containerd",
+    "/usr/local/bin/containerd-shim-runc-v2",
+    "/usr/local/sbin/runc",
+    "/var/log/kubernetes",
+    "/var/log/pods",
+];
+
+/// Directories that may be mount points of their own: their contents go, they stay.
+const CONTENTS: [&str; 4] =
+    ["/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/var/lib/keelwright"];
+
+/// Stops every container and process of the cluster, then unmounts what they left.
+const STOP: &str = r#"
+if [ -x /usr/local/bin/ctr ] && ctr version >/dev/null 2>&1; then
+  for c in $(ctr -n k8s.io tasks ls -q); do ctr -n k8s.io tasks kill -s KILL "$c" >/dev/null 2>&1; done
+fi
+systemctl stop containerd.service 2>/dev/null
+for p in $(pgrep -f '^/usr/local/bin/containerd-shim-runc-v2 '); do kill -9 "$p" 2>/dev/null; done
+for t in /run/containerd /run/netns /var/lib/kubelet /var/lib/containerd; do
+  awk -v t="$t/" 'index($2, t) == 1 { print $2 }' /proc/mounts | sort -r | while read -r m; do umount -l "$m"; done
+done
+exit 0
+"#;
+
+/// Removes interfaces, rules and routes that the network of the cluster made.
+const NETWORK: &str = r#"
+for i in cni0 kube-ipvs0 nodelocaldns; do ip link del "$i" 2>/dev/null; done
+ip -o link show type veth 2>/dev/null | sed -n 's/^[0-9]*: \(veth[0-9a-f]*\)@.*/\1/p' | while read -r i; do ip link del "$i" 2>/dev/null; done
+for t in keelwright kube-proxy; do
+  for f in inet ip ip6; do nft delete table "$f" "$t" 2>/dev/null; done
+done
+for tool in iptables ip6tables; do
+  command -v "$tool-save" >/dev/null 2>&1 || continue
+  "$tool-save" 2>/dev/null | grep -v -e KUBE- -e CNI- -e cali -e CILIUM | "$tool-restore" 2>/dev/null
+done
+exit 0
+"#;
+
+/// The operations, in order; each is fine with finding nothing.
+pub(super) fn operations(etcd_data_dir: &str) -> Vec<Op> {
+    let mut ops = Vec::new();
+    for unit in UNITS.iter().take(UNITS.len() - 1) {
+        let stop = format!("systemctl disable --now {unit} 2>/dev/null; systemctl reset-failed {unit} 2>/dev/null; exit 0");
+        ops.push(run(["sh", "-c", &stop], "nothing of the cluster runs any more"));
+    }
+    ops.push(run(["sh", "-c", STOP], "containers end before their files go"));
+    ops.push(run(["sh", "-c", NETWORK], "no interface, rule or route of the cluster stays"));
+    for directory in CONTENTS.iter().chain([&etcd_data_dir]) {
+        ops.push(run(
+            ["find", directory, "-xdev", "-mindepth", "1", "-delete"],
+            "the directory may be a mount point",
+        ));
+        let remove = format!("rmdir {directory} 2>/dev/null; exit 0");
+        ops.push(run(["sh", "-c", &remove], "unless it is a mount point"));
+    }
+    for path in TREES {
+        ops.push(Op::Remove { path: path.to_owned(), recursive: true });
+    }
+    ops.push(run(["systemctl", "daemon-reload"], "unit files are gone"));
+    ops
+}

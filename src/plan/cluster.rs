@@ -1,0 +1,185 @@
+//! What concerns the cluster as a whole: keys, API objects, nodes, add-ons, and the order in which
+//! running control planes are touched.
+
+use std::collections::BTreeMap;
+
+use super::graph::Graph;
+use super::model::{Action, ObjectSet, Planned, Reason, Stage, StepId, Target};
+use super::{PlanError, PlanInput, reachable};
+use crate::blueprint::HostBlueprint;
+use crate::blueprint::cluster::{covers, node_patch, node_wish, object_key};
+use crate::inventory::{HostName, NetworkPlugin};
+use crate::pki::{CertificateSpec, KeyId};
+
+/// Keys and certificates that the vault has not, or has with other contents.
+pub(super) fn mint(
+    input: &PlanInput<'_>,
+    certificates: &BTreeMap<KeyId, CertificateSpec>,
+    graph: &mut Graph,
+) {
+    let due = input.vault.due(certificates, Some(input.now));
+    if due.is_empty() {
+        return;
+    }
+    let keys = certificates.iter().filter(|(id, _)| due.contains_key(id));
+    let keys: BTreeMap<_, _> = keys.map(|(id, spec)| (id.clone(), spec.clone())).collect();
+    let action = Planned { action: Action::Mint { keys }, reason: Reason::Missing };
+    graph.add(Target::Operator, Stage::Mint, vec![action], Vec::new());
+}
+
+/// Control planes that already serve are changed one at a time, each ready again before the next.
+pub(super) fn roll_live_control_planes(input: &PlanInput<'_>, graph: &mut Graph) {
+    let mut previous: Option<StepId> = None;
+    for host in input.inventory.control_planes() {
+        let live = input.facts.api.known().is_some_and(|api| api.ready.contains(&host.name));
+        let Some(start) = graph.find(&Target::Host(host.name.clone()), Stage::Start) else { continue };
+        if !live {
+            continue;
+        }
+        if let Some(previous) = previous.take() {
+            graph.wait_for(&start, previous);
+        }
+        previous = Some(await_api_of(&host.name, graph, vec![start.clone()]).unwrap_or(start));
+    }
+}
+
+fn await_api_of(host: &HostName, graph: &mut Graph, after: Vec<StepId>) -> Option<StepId> {
+    let action = Planned { action: Action::AwaitApi { host: host.clone() }, reason: Reason::Follows };
+    graph.add(Target::Host(host.clone()), Stage::ApiReady, vec![action], after)
+}
+
+/// Waits for every API server that this plan starts.
+pub(super) fn await_api(input: &PlanInput<'_>, graph: &mut Graph) {
+    for host in input.inventory.control_planes() {
+        let target = Target::Host(host.name.clone());
+        if graph.find(&target, Stage::ApiReady).is_some() {
+            continue;
+        }
+        if let Some(start) = graph.find(&target, Stage::Start) {
+            await_api_of(&host.name, graph, vec![start]);
+        }
+    }
+}
+
+fn object_changes(input: &PlanInput<'_>, set: ObjectSet) -> Vec<Planned> {
+    let wanted = input.objects.get(&set).map(Vec::as_slice).unwrap_or_default();
+    let live = input.facts.api.known().map(|api| &api.objects);
+    let (mut absent, mut different) = (Vec::new(), Vec::new());
+    for object in wanted {
+        let key = object_key(object);
+        match live.and_then(|live| live.get(&key)) {
+            None => absent.push(key),
+            Some(found) if !covers(object, found).is_empty() => different.push(key),
+            Some(_) => {}
+        }
+    }
+    let mut actions = Vec::new();
+    if !absent.is_empty() {
+        actions.push(Planned {
+            action: Action::ApplyObjects { set, names: absent },
+            reason: Reason::Missing,
+        });
+    }
+    if !different.is_empty() {
+        actions.push(Planned {
+            reason: Reason::Differs { wanted: "as planned".into(), found: "changed".into() },
+            action: Action::ApplyObjects { set, names: different },
+        });
+    }
+    // Before the CA exists nobody can say what the objects are; they are all missing then.
+    if wanted.is_empty() && !input.vault.entries.contains_key(&KeyId::ca()) {
+        actions.push(Planned {
+            action: Action::ApplyObjects { set, names: Vec::new() },
+            reason: Reason::Missing,
+        });
+    }
+    actions
+}
+
+/// Access rules and kubeadm's configuration maps, once any API server answers.
+pub(super) fn base_objects(input: &PlanInput<'_>, graph: &mut Graph) {
+    let actions = object_changes(input, ObjectSet::Base);
+    let apis = graph.of_stage(Stage::ApiReady);
+    let mint = graph.find(&Target::Operator, Stage::Mint).into_iter().collect();
+    graph.add_after_any(Target::Cluster, Stage::Objects, actions, mint, apis);
+}
+
+/// Labels, taints and pod addresses that only an administrator may set on a Node.
+pub(super) fn register_nodes(
+    input: &PlanInput<'_>,
+    blueprints: &BTreeMap<HostName, HostBlueprint>,
+    graph: &mut Graph,
+) -> Result<(), PlanError> {
+    let pod_cidrs = super::pod_cidrs(input)?;
+    let objects: Vec<StepId> = graph.find(&Target::Cluster, Stage::Objects).into_iter().collect();
+    let apis = graph.of_stage(Stage::ApiReady);
+    for host in reachable(input).filter(|host| host.is_node() && blueprints.contains_key(&host.name)) {
+        let node = input.facts.api.known().and_then(|api| api.nodes.get(&host.name));
+        let cidrs = pod_cidrs.get(&host.name).map(Vec::as_slice).unwrap_or_default();
+        let wish = node_wish(host, cidrs);
+        let reason = match node {
+            None => Reason::Missing,
+            Some(node) if node_patch(&wish, &node.live).is_some() => {
+                Reason::Differs { wanted: "labels, taints, addresses".into(), found: "others".into() }
+            }
+            Some(_) => continue,
+        };
+        let target = Target::Host(host.name.clone());
+        let mut after = objects.clone();
+        after.extend(graph.find(&target, Stage::Start));
+        after.extend(graph.find(&target, Stage::PromoteMember));
+        let action = Planned { action: Action::PatchNode { node: host.name.clone(), wish }, reason };
+        graph.add_after_any(target, Stage::Register, vec![action], after, apis.clone());
+    }
+    Ok(())
+}
+
+/// kube-proxy, CoreDNS, the network plugin and the operator's own manifests.
+pub(super) fn addons(input: &PlanInput<'_>, graph: &mut Graph) {
+    let actions = object_changes(input, ObjectSet::Addons);
+    let after = graph.find(&Target::Cluster, Stage::Objects).into_iter().collect();
+    let apis = graph.of_stage(Stage::ApiReady);
+    graph.add_after_any(Target::Cluster, Stage::Addons, actions, after, apis);
+}
+
+/// Waits until every node that this plan starts or finds not Ready is Ready.
+pub(super) fn await_nodes(input: &PlanInput<'_>, graph: &mut Graph) {
+    let by_objects = match input.inventory.network.plugin {
+        NetworkPlugin::Routes { .. } | NetworkPlugin::None => false,
+        NetworkPlugin::Calico { .. }
+        | NetworkPlugin::Cilium { .. }
+        | NetworkPlugin::Flannel { .. }
+        | NetworkPlugin::Manifest { .. } => true,
+    };
+    if input.inventory.network.plugin == NetworkPlugin::None {
+        return;
+    }
+    for host in reachable(input).filter(|host| host.is_node()) {
+        let target = Target::Host(host.name.clone());
+        let ready =
+            input.facts.api.known().and_then(|api| api.nodes.get(&host.name)).is_some_and(|node| node.ready);
+        let mut after: Vec<StepId> = [Stage::Start, Stage::Register]
+            .iter()
+            .filter_map(|stage| graph.find(&target, *stage))
+            .collect();
+        if ready && after.is_empty() {
+            continue;
+        }
+        if by_objects {
+            after.extend(graph.find(&Target::Cluster, Stage::Addons));
+        }
+        let action = Planned { action: Action::AwaitNode { node: host.name.clone() }, reason: Reason::Follows };
+        graph.add(target, Stage::Ready, vec![action], after);
+    }
+}
+
+/// Waits until DNS and service routing work, when this plan brought them or nodes.
+pub(super) fn await_serving(graph: &mut Graph) {
+    let addons = graph.find(&Target::Cluster, Stage::Addons);
+    let nodes = graph.of_stage(Stage::Ready);
+    if addons.is_none() {
+        return;
+    }
+    let action = Planned { action: Action::AwaitServing, reason: Reason::Follows };
+    graph.add_after_any(Target::Cluster, Stage::Serve, vec![action], addons.into_iter().collect(), nodes);
+}

@@ -1,0 +1,170 @@
+//! The only place where actions become commands: host actions into the operations of one script.
+
+use secrecy::SecretSlice;
+use std::sync::Arc;
+
+use super::model::{Action, Planned};
+use crate::blueprint::{Content, OsFamily};
+use crate::command::Command;
+use crate::exec::script::{Op, Payload};
+use crate::pki::SecretContent;
+
+/// Seconds a host waits for containerd to answer after starting it.
+const RUNTIME_DEADLINE: u32 = 60;
+/// Where the host keeps artifacts, by hash.
+pub const ARTIFACT_STORE: &str = "/var/lib/keelwright/artifacts";
+
+/// Resolves a secret at the last moment, so that no plan ever holds one.
+pub type Resolve<'a, E> = dyn Fn(&SecretContent) -> Result<Arc<SecretSlice<u8>>, E> + Send + Sync + 'a;
+
+/// Whether an action is carried out on the host itself by a script.
+pub fn runs_on_host(action: &Action) -> bool {
+    match action {
+        Action::InstallPackages { .. }
+        | Action::SwapOff
+        | Action::LoadModule { .. }
+        | Action::ApplySysctls
+        | Action::MakeDirectory { .. }
+        | Action::InstallBinary { .. }
+        | Action::WriteFile { .. }
+        | Action::MakeLink { .. }
+        | Action::RemovePath { .. }
+        | Action::ReloadUnits
+        | Action::StartUnit { .. }
+        | Action::RestartUnit { .. }
+        | Action::StopUnit { .. }
+        | Action::ImportImage { .. }
+        | Action::AwaitRuntime
+        | Action::Fetch { .. }
+        | Action::CleanMachine { .. } => true,
+        Action::Mint { .. }
+        | Action::Upload { .. }
+        | Action::AwaitApi { .. }
+        | Action::ApplyObjects { .. }
+        | Action::PatchNode { .. }
+        | Action::AwaitNode { .. }
+        | Action::AwaitServing
+        | Action::AddLearner { .. }
+        | Action::PromoteLearner { .. }
+        | Action::RemoveMember { .. }
+        | Action::Drain { .. }
+        | Action::DeleteNode { .. } => false,
+    }
+}
+
+/// Lowers the host actions of a step; the result is in the same order.
+pub fn lower<E>(actions: &[Planned], os: OsFamily, resolve: &Resolve<'_, E>) -> Result<Vec<Op>, E> {
+    let mut ops = Vec::new();
+    for planned in actions {
+        lower_action(&planned.action, os, resolve, &mut ops)?;
+    }
+    Ok(ops)
+}
+
+fn lower_action<E>(
+    action: &Action,
+    os: OsFamily,
+    resolve: &Resolve<'_, E>,
+    ops: &mut Vec<Op>,
+) -> Result<(), E> {
+    match action {
+        Action::InstallPackages { names } => ops.extend(install_packages(names, os)),
+        Action::SwapOff => {
+            ops.push(run(["swapoff", "-a"], "the kubelet is not configured for swap"));
+            let expression = r"/^[^#].*\sswap\s/s/^/# /";
+            ops.push(run(["sed", "-i", "-E", expression, "/etc/fstab"], "swap stays off after a reboot"));
+        }
+        Action::LoadModule { name } => ops.push(run(["modprobe", name], "Kubernetes networking needs it")),
+        Action::ApplySysctls => {
+            ops.push(run(["sysctl", "-q", "-p", "/etc/sysctl.d/99-keelwright.conf"], "settings take effect"))
+        }
+        Action::MakeDirectory { path, mode } => ops.push(Op::Directory { path: path.clone(), mode: *mode }),
+        Action::InstallBinary { path, mode, sha256, artifact: _ } => ops.push(Op::Install {
+            sha256: sha256.to_string(),
+            member: None,
+            path: path.clone(),
+            mode: *mode,
+        }),
+        Action::WriteFile { path, mode, content, .. } => {
+            let payload = match content {
+                Content::Text(text) => Payload::Text(Arc::clone(text)),
+                Content::Secret(secret) => Payload::Secret(resolve(secret)?),
+            };
+            ops.push(Op::WriteFile { path: path.clone(), mode: *mode, payload });
+        }
+        Action::MakeLink { path, link } => ops.push(Op::Link { path: path.clone(), target: link.clone() }),
+        Action::RemovePath { path, recursive } => {
+            ops.push(Op::Remove { path: path.clone(), recursive: *recursive })
+        }
+        Action::ReloadUnits => ops.push(run(["systemctl", "daemon-reload"], "unit files changed")),
+        Action::StartUnit { unit } => {
+            ops.push(run(["systemctl", "enable", "--quiet", unit], "it starts at boot"));
+            ops.push(run(["systemctl", "restart", unit], "it runs now"));
+        }
+        Action::RestartUnit { unit } => {
+            ops.push(run(["systemctl", "reload-or-restart", unit], "it reads its files anew"))
+        }
+        Action::StopUnit { unit } => {
+            ops.push(run(["systemctl", "disable", "--quiet", "--now", unit], "another unit does its work"))
+        }
+        Action::AwaitRuntime => ops.push(Op::Await {
+            command: Command::new(["ctr", "version"]),
+            what: "containerd".to_owned(),
+            deadline: RUNTIME_DEADLINE,
+        }),
+        Action::ImportImage { sha256, .. } => {
+            let archive = format!("{ARTIFACT_STORE}/{sha256}");
+            ops.push(run(
+                ["ctr", "-n", "k8s.io", "images", "import", "--no-unpack", &archive],
+                "static pods start from it",
+            ));
+        }
+        Action::Fetch { name, url, sha256, .. } => ops.extend(fetch(name, url, &sha256.to_string())),
+        Action::CleanMachine { etcd_data_dir } => ops.extend(super::clean::operations(etcd_data_dir)),
+        Action::Mint { .. }
+        | Action::Upload { .. }
+        | Action::AwaitApi { .. }
+        | Action::ApplyObjects { .. }
+        | Action::PatchNode { .. }
+        | Action::AwaitNode { .. }
+        | Action::AwaitServing
+        | Action::AddLearner { .. }
+        | Action::PromoteLearner { .. }
+        | Action::RemoveMember { .. }
+        | Action::Drain { .. }
+        | Action::DeleteNode { .. } => {}
+    }
+    Ok(())
+}
+
+pub(super) fn run<const N: usize>(argv: [&str; N], because: &str) -> Op {
+    Op::Run { command: Command::new(argv), because: because.to_owned() }
+}
+
+fn install_packages(names: &[String], os: OsFamily) -> Vec<Op> {
+    let words: &[&str] = match os {
+        OsFamily::Debian => {
+            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q", "--no-install-recommends"]
+        }
+        OsFamily::RedHat => &["dnf", "install", "-y", "-q"],
+    };
+    let argv = words.iter().map(|word| (*word).to_owned()).chain(names.iter().cloned());
+    let install =
+        Op::Run { command: Command::new(argv), because: "what runs on the node needs them".to_owned() };
+    match os {
+        OsFamily::Debian => vec![run(["apt-get", "update", "-q"], "package lists may be old"), install],
+        OsFamily::RedHat => vec![install],
+    }
+}
+
+fn fetch(name: &str, url: &str, sha256: &str) -> Vec<Op> {
+    let part = format!("{ARTIFACT_STORE}/.{sha256}.part");
+    let whole = format!("{ARTIFACT_STORE}/{sha256}");
+    let check = format!("echo {sha256}  {part} | sha256sum -c --status");
+    vec![
+        Op::Directory { path: ARTIFACT_STORE.to_owned(), mode: 0o700 },
+        run(["curl", "-fsS", "--retry", "3", "-o", &part, "--", url], name),
+        run(["sh", "-c", &check], "only what the bundle lists is installed"),
+        run(["mv", "-T", "--", &part, &whole], name),
+    ]
+}

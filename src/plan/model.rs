@@ -1,0 +1,267 @@
+//! A plan as data: immutable, ordered, readable, saved as JSON, without a secret in it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::blueprint::Content;
+use crate::blueprint::cluster::NodeWish;
+use crate::digest::Digest;
+use crate::inventory::{ClusterName, HostName};
+use crate::pki::{CertificateSpec, KeyId};
+
+/// The format of saved plans; another number is refused.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// What the operator asked for this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Goal {
+    /// Make everything as the inventory says.
+    Converge,
+    /// Take everything of ours off the machines.
+    Reset,
+}
+
+/// The steps from what is there to what is wanted, in an order that respects `after`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    pub format: u32,
+    pub cluster: ClusterName,
+    pub goal: Goal,
+    /// Of the inventory and the facts it was made from.
+    pub inputs: Digest,
+    pub steps: Vec<Step>,
+}
+
+/// Names a step: `cp-1/start`, `cluster/objects`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub String);
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Everything one target does in one stage: one script in one SSH exec, or a few API calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    pub id: StepId,
+    pub target: Target,
+    pub stage: Stage,
+    pub actions: Vec<Planned>,
+    /// Steps that must have ended well before this one starts.
+    pub after: Vec<StepId>,
+    /// Steps of which one must have ended well: any API server will do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after_any: Vec<StepId>,
+    /// Seconds this is expected to take, for prediction only.
+    pub expected: u32,
+}
+
+/// Who acts, or is acted on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The operator's own machine.
+    Operator,
+    Host(HostName),
+    /// The cluster's API.
+    Cluster,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Operator => f.pad("operator"),
+            Target::Host(host) => f.pad(host.as_str()),
+            Target::Cluster => f.pad("cluster"),
+        }
+    }
+}
+
+/// The stages of a step's target, in the order they happen in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    Mint,
+    Upload,
+    Prepare,
+    AddMember,
+    Start,
+    ApiReady,
+    PromoteMember,
+    Objects,
+    Register,
+    Addons,
+    Ready,
+    Drain,
+    RemoveMember,
+    Clean,
+    DeleteNode,
+    Serve,
+}
+
+impl Stage {
+    /// The stage as the last part of a step's id.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Mint => "mint",
+            Stage::Upload => "upload",
+            Stage::Prepare => "prepare",
+            Stage::AddMember => "add-member",
+            Stage::Start => "start",
+            Stage::ApiReady => "api-ready",
+            Stage::PromoteMember => "promote-member",
+            Stage::Objects => "objects",
+            Stage::Register => "register",
+            Stage::Addons => "addons",
+            Stage::Ready => "ready",
+            Stage::Drain => "drain",
+            Stage::RemoveMember => "remove-member",
+            Stage::Clean => "clean",
+            Stage::DeleteNode => "delete-node",
+            Stage::Serve => "serve",
+        }
+    }
+
+    /// What it does, as progress says it.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Stage::Mint => "making keys and certificates",
+            Stage::Upload => "bringing artifacts to the host",
+            Stage::Prepare => "preparing the host",
+            Stage::AddMember => "adding an etcd learner",
+            Stage::Start => "writing configuration and starting the kubelet",
+            Stage::ApiReady => "waiting for the API server",
+            Stage::PromoteMember => "making the etcd learner a voter",
+            Stage::Objects => "applying cluster objects",
+            Stage::Register => "labelling the node",
+            Stage::Addons => "applying add-ons",
+            Stage::Ready => "waiting for the node to be Ready",
+            Stage::Drain => "draining the node",
+            Stage::RemoveMember => "removing the etcd member",
+            Stage::Clean => "cleaning the machine",
+            Stage::DeleteNode => "deleting the Node",
+            Stage::Serve => "waiting for the cluster's services",
+        }
+    }
+}
+
+/// One action with why it is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    pub action: Action,
+    pub reason: Reason,
+}
+
+/// Everything keelwright can do, as data. Shell text exists only in `plan::lower`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum Action {
+    /// Makes keys and certificates in the vault.
+    Mint { keys: BTreeMap<KeyId, CertificateSpec> },
+    /// Brings a file of the bundle into the host's store.
+    Upload { name: String, path: String, sha256: Digest, size: u64 },
+    /// Lets the host fetch it from a mirror.
+    Fetch { name: String, url: String, sha256: Digest, size: u64 },
+
+    InstallPackages { names: Vec<String> },
+    SwapOff,
+    LoadModule { name: String },
+    ApplySysctls,
+    MakeDirectory { path: String, mode: u32 },
+    InstallBinary { path: String, mode: u32, artifact: String, sha256: Digest },
+    WriteFile { path: String, mode: u32, content: Content, digest: Option<Digest>, before: Option<Before> },
+    MakeLink { path: String, link: String },
+    RemovePath { path: String, recursive: bool },
+    ReloadUnits,
+    StartUnit { unit: String },
+    RestartUnit { unit: String },
+    StopUnit { unit: String },
+    ImportImage { reference: String, sha256: Digest },
+    /// Waits on the host itself until containerd answers.
+    AwaitRuntime,
+    /// Takes everything of ours off the machine.
+    CleanMachine { etcd_data_dir: String },
+
+    AwaitApi { host: HostName },
+    /// Applies cluster objects; `names` are for people, the objects are computed anew.
+    ApplyObjects { set: ObjectSet, names: Vec<String> },
+    PatchNode { node: HostName, wish: NodeWish },
+    AwaitNode { node: HostName },
+    AwaitServing,
+    AddLearner { peer_url: String },
+    PromoteLearner { peer_url: String },
+    RemoveMember { name: HostName, id: u64 },
+    Drain { node: HostName },
+    DeleteNode { node: HostName },
+}
+
+/// What a file holds now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    pub digest: Option<Digest>,
+    pub mode: u32,
+    /// Not secret and known: for the diff.
+    pub text: Option<String>,
+}
+
+/// Which of the cluster's objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectSet {
+    /// Access rules and kubeadm's configuration maps.
+    Base,
+    /// kube-proxy, CoreDNS, the network plugin, the operator's own.
+    Addons,
+}
+
+/// Why an action is in the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "because")]
+pub enum Reason {
+    Missing,
+    /// It is there, but not as wanted.
+    Differs { wanted: String, found: String },
+    /// Something it reads changes in this plan.
+    Changed { what: String },
+    /// It follows from another step.
+    Follows,
+    /// The inventory no longer has it.
+    Dropped,
+    /// A certificate runs out.
+    Expires { at: i64 },
+    /// The operator asked for it.
+    Asked,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Missing => f.write_str("missing"),
+            Reason::Differs { wanted, found } => write!(f, "is {found}, want {wanted}"),
+            Reason::Changed { what } => write!(f, "{what} changes"),
+            Reason::Follows => f.write_str("follows from the steps before"),
+            Reason::Dropped => f.write_str("not in the inventory any more"),
+            Reason::Expires { at } => write!(f, "expires at {at} (seconds since 1970)"),
+            Reason::Asked => f.write_str("asked for"),
+        }
+    }
+}
+
+impl Plan {
+    /// Nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| &step.id == id)
+    }
+}

@@ -1,0 +1,333 @@
+//! The sealed vault of a cluster: every key, certificate and token, in one age file.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use camino::{Utf8Path, Utf8PathBuf};
+use secrecy::SecretSlice;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::document::{Document, Entry, VERSION};
+use super::files::{self, FileError, Staged};
+use super::identity::{self, Identity, IdentityError};
+use super::mint::mint_due;
+use super::resolve::resolve;
+use crate::exec::ports::{PortError, SecretSource};
+use crate::facts::vault::{MintReason, Origin, VaultFacts};
+use crate::inventory::ClusterName;
+use crate::pki::authority::BroughtPair;
+use crate::pki::encryption::EncryptionKey;
+use crate::pki::inspect::inspect;
+use crate::pki::issue::IssueError;
+use crate::pki::{CertificateSpec, KeyId, SecretContent, SecretText};
+
+/// The vault's file in a state directory.
+pub const VAULT_FILE: &str = "vault.age";
+/// The version before the last write.
+pub const PREVIOUS_FILE: &str = "vault.age.1";
+
+/// Tells the seconds since 1970. Only the command line reads a clock.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Why the vault cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(
+        "vault.age is not sealed for your identity; ask somebody who can open it to add {recipient} to recipients.txt and to write the vault again"
+    )]
+    NotRecipient { recipient: String },
+    #[error("vault.age is damaged: {reason}; vault.age.1 is the version before it")]
+    Damaged { reason: String },
+    #[error(
+        "vault.age has format {version}, this keelwright reads up to {VERSION}; use the newer keelwright that wrote it"
+    )]
+    Newer { version: u32 },
+    #[error("this state directory belongs to cluster `{found}`, not to `{wanted}`")]
+    OtherCluster { found: ClusterName, wanted: ClusterName },
+    /// A new vault here would be a second CA for a cluster that has one.
+    #[error(
+        "{VAULT_FILE} is gone but {found} is here; restore it from a backup, or remove {found} if this cluster is to be made anew"
+    )]
+    Vanished { found: &'static str },
+    #[error("another process has written vault.age since it was read")]
+    ChangedOnDisk,
+    #[error("the vault has no `{key}`")]
+    Missing { key: KeyId },
+    #[error("no CA `{issuer}` is there to sign with")]
+    NoIssuer { issuer: KeyId },
+    #[error("`{key}` cannot be made or used")]
+    Issue {
+        key: KeyId,
+        #[source]
+        source: IssueError,
+    },
+    #[error("{content} cannot be written: {reason}")]
+    Render { content: SecretContent, reason: String },
+    #[error(
+        "the vault has another `{key}` (SHA-256 of its public key {have}) than the one given ({given}); replacing a CA is a rotation, not an import"
+    )]
+    Differs { key: KeyId, have: String, given: String },
+    #[error("the vault cannot be sealed: {0}")]
+    Seal(String),
+    #[error("the system's random source failed")]
+    Random,
+}
+
+/// The open vault of one cluster. Every change is on disk before the call that made it returns.
+pub struct Vault {
+    directory: Utf8PathBuf,
+    identity: Identity,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+struct State {
+    document: Document,
+    /// What the file held when it was last read or written.
+    sealed: Vec<u8>,
+}
+
+impl Vault {
+    /// Opens the vault in `directory`; None: there is none.
+    pub fn open(
+        directory: &Utf8Path,
+        identity: &Identity,
+        cluster: &ClusterName,
+        clock: Clock,
+    ) -> Result<Option<Self>, VaultError> {
+        let Some(sealed) = files::read_optional(&directory.join(VAULT_FILE))? else {
+            return match files::read_optional(&directory.join(PREVIOUS_FILE))? {
+                Some(_) => Err(VaultError::Vanished { found: PREVIOUS_FILE }),
+                None => Ok(None),
+            };
+        };
+        let document = Document::unseal(&sealed, identity)?;
+        if document.cluster != *cluster {
+            return Err(VaultError::OtherCluster { found: document.cluster, wanted: cluster.clone() });
+        }
+        Ok(Some(Vault {
+            directory: directory.to_owned(),
+            identity: identity.clone(),
+            clock,
+            state: Mutex::new(State { document, sealed }),
+        }))
+    }
+
+    /// Opens the vault, or makes one with a new cluster identity, etcd token and encryption key.
+    pub fn open_or_create(
+        directory: &Utf8Path,
+        identity: &Identity,
+        cluster: &ClusterName,
+        clock: Clock,
+    ) -> Result<Self, VaultError> {
+        if let Some(vault) = Self::open(directory, identity, cluster, Arc::clone(&clock))? {
+            return Ok(vault);
+        }
+        files::private_directory(directory)?;
+        identity::begin_recipients(directory, identity)?;
+        let document = Document::new(cluster, new_encryption_key("key-1")?, clock());
+        let vault = Vault {
+            directory: directory.to_owned(),
+            identity: identity.clone(),
+            clock,
+            state: Mutex::new(State { document: document.clone(), sealed: Vec::new() }),
+        };
+        vault.save(&mut vault.lock(), document)?;
+        Ok(vault)
+    }
+
+    /// What the planner may know: no secret, and the digests of `contents` that can be made now.
+    pub fn facts<'a>(&self, contents: impl Iterator<Item = &'a SecretContent>) -> VaultFacts {
+        let state = self.lock();
+        let document = &state.document;
+        let mut digests = BTreeMap::new();
+        for content in contents {
+            if digests.contains_key(content) {
+                continue;
+            }
+            if let Ok(bytes) = resolve(document, content) {
+                digests.insert(content.clone(), hex::encode(Sha256::digest(&*bytes)));
+            }
+        }
+        VaultFacts {
+            cluster_uid: Some(document.cluster_uid.to_string()),
+            etcd_token: Some(document.etcd_token.clone()),
+            etcd_established: document.etcd_established,
+            entries: document.entry_facts(),
+            digests,
+        }
+    }
+
+    /// Makes these anew although they are fine: renewal. CAs and bare keys are left alone.
+    pub fn renew(&self, wanted: &BTreeMap<KeyId, CertificateSpec>) -> Result<(), VaultError> {
+        self.make(wanted, |_, _| {
+            let leaves = wanted.iter().filter(|(_, spec)| !spec.is_authority());
+            leaves.map(|(id, _)| (id.clone(), MintReason::Expired)).collect()
+        })
+    }
+
+    /// Takes in pairs that were made elsewhere (see [`crate::pki::authority::load`]). One that the
+    /// vault has already must be the same.
+    pub fn import(&self, pairs: &BTreeMap<KeyId, BroughtPair>) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        let mut document = state.document.clone();
+        let mut changed = false;
+        for (id, pair) in pairs {
+            let entry = brought(id, pair)?;
+            match document.entries.get(id) {
+                None => {
+                    document.entries.insert(id.clone(), entry);
+                    changed = true;
+                }
+                Some(held) => check_same(id, held, &entry)?,
+            }
+        }
+        if changed { self.save(&mut state, document) } else { Ok(()) }
+    }
+
+    /// Notes that etcd has had its first quorum.
+    pub fn mark_etcd_established(&self) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        if state.document.etcd_established {
+            return Ok(());
+        }
+        let mut document = state.document.clone();
+        document.etcd_established = true;
+        self.save(&mut state, document)
+    }
+
+    /// A new etcd token, for members restored from a snapshot: they must never meet the old ones.
+    pub fn renew_etcd_token(&self) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        let mut document = state.document.clone();
+        document.etcd_token = Uuid::new_v4().to_string();
+        document.etcd_established = false;
+        self.save(&mut state, document)
+    }
+
+    /// Writes the vault again, for the recipients that `recipients.txt` names now.
+    pub fn reseal(&self) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        let document = state.document.clone();
+        self.save(&mut state, document)
+    }
+
+    /// What is due is decided under the lock: two steps that mint at once must not each make a key
+    /// and hand out different ones.
+    fn make(
+        &self,
+        wanted: &BTreeMap<KeyId, CertificateSpec>,
+        due: impl FnOnce(&VaultFacts, i64) -> BTreeMap<KeyId, MintReason>,
+    ) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        let entries = state.document.entry_facts();
+        let now = (self.clock)();
+        let due = due(&VaultFacts { entries, ..VaultFacts::default() }, now);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut document = state.document.clone();
+        mint_due(&mut document, wanted, &due, now)?;
+        self.save(&mut state, document)
+    }
+
+    fn save(&self, state: &mut State, document: Document) -> Result<(), VaultError> {
+        let (staged, sealed) = self.stage(state, &document)?;
+        staged.commit()?;
+        *state = State { document, sealed };
+        Ok(())
+    }
+
+    /// All of a write but its last step: up to here a crash changes nothing.
+    fn stage(&self, state: &State, document: &Document) -> Result<(Staged, Vec<u8>), VaultError> {
+        let path = self.directory.join(VAULT_FILE);
+        let on_disk = files::read_optional(&path)?.unwrap_or_default();
+        if on_disk != state.sealed {
+            return Err(VaultError::ChangedOnDisk);
+        }
+        let sealed = document.seal(&identity::recipients(&self.directory, &self.identity)?)?;
+        if !on_disk.is_empty() {
+            // A copy, not a rename: vault.age itself is never absent, not even for a moment.
+            files::replace(&self.directory.join(PREVIOUS_FILE), &on_disk)?;
+        }
+        Ok((files::stage(&path, &sealed)?, sealed))
+    }
+
+    /// A panic elsewhere leaves the state as it was: it is only ever replaced as a whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SecretSource for Vault {
+    fn mint(&self, wanted: &BTreeMap<KeyId, CertificateSpec>) -> Result<(), PortError> {
+        self.make(wanted, |held, now| held.due(wanted, Some(now))).map_err(port_error)
+    }
+
+    fn resolve(&self, content: &SecretContent) -> Result<Arc<SecretSlice<u8>>, PortError> {
+        let mut bytes = resolve(&self.lock().document, content).map_err(port_error)?;
+        Ok(Arc::new(SecretSlice::from(std::mem::take(&mut *bytes))))
+    }
+}
+
+/// The port's error is one text: the whole chain goes into it.
+fn port_error(error: VaultError) -> PortError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    PortError(text)
+}
+
+fn brought(id: &KeyId, pair: &BroughtPair) -> Result<Entry, VaultError> {
+    let facts = match &pair.certificate {
+        Some(text) => Some(
+            inspect(text)
+                .map_err(|source| VaultError::Issue { key: id.clone(), source: IssueError::from(source) })?,
+        ),
+        None => None,
+    };
+    Ok(Entry {
+        origin: Origin::Brought,
+        spec: None,
+        certificate: pair.certificate.clone(),
+        key: pair.key.clone(),
+        issuer_spki_sha256: None,
+        facts,
+    })
+}
+
+/// By public key: a CA certificate may be renewed around the same key.
+fn check_same(id: &KeyId, held: &Entry, given: &Entry) -> Result<(), VaultError> {
+    let (have, given) = (spki(id, held)?, spki(id, given)?);
+    if have == given { Ok(()) } else { Err(VaultError::Differs { key: id.clone(), have, given }) }
+}
+
+fn spki(id: &KeyId, entry: &Entry) -> Result<String, VaultError> {
+    let key = crate::pki::issue::PrivateKey::parse(entry.key.expose())
+        .map_err(|source| VaultError::Issue { key: id.clone(), source })?;
+    Ok(key.spki_sha256())
+}
+
+fn new_encryption_key(name: &str) -> Result<EncryptionKey, VaultError> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    SystemRandom::new().fill(&mut *bytes).map_err(|_| VaultError::Random)?;
+    Ok(EncryptionKey { name: name.to_owned(), secret: SecretText::new(STANDARD.encode(*bytes)) })
+}
+
+#[cfg(test)]
+#[path = "vault_tests.rs"]
+mod tests;
