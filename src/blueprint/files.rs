@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::model::{Content, Directory, File, FileGroup, FilePolicy};
 
 /// What the parts of a blueprint add to.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Files {
     pub(super) files: BTreeMap<String, File>,
     pub(super) directories: BTreeMap<String, Directory>,
@@ -24,6 +24,12 @@ pub(super) fn text_file(group: FileGroup, mode: u32, text: impl Into<Arc<str>>) 
 }
 
 impl Files {
+    /// Takes in all that `others` has.
+    pub(super) fn extend(&mut self, others: &Files) {
+        self.files.extend(others.files.iter().map(|(path, file)| (path.clone(), file.clone())));
+        self.directories.extend(others.directories.iter().map(|(path, dir)| (path.clone(), dir.clone())));
+    }
+
     pub(super) fn add(&mut self, path: &str, file: File) {
         self.files.insert(path.to_owned(), file);
     }

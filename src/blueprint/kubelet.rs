@@ -1,6 +1,7 @@
 //! The kubelet: its unit, flags, configuration, and the client pair it starts with.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use minijinja::context;
 use serde_json::{Map, Value, json};
@@ -26,46 +27,71 @@ const CLIENT_LINK: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// Enough for any real workload, and a fork bomb in one pod stays in it (CIS 4.2.13).
 const POD_PIDS_LIMIT: u32 = 4096;
 
+/// The texts that most hosts share.
+pub(super) struct Shared {
+    config: Arc<str>,
+    config_with_resolved: Arc<str>,
+    instance: Arc<str>,
+}
+
+impl Shared {
+    pub(super) fn new(inventory: &Inventory) -> Self {
+        let config = node_configuration(inventory, false);
+        let endpoint = config.get("containerRuntimeEndpoint").cloned().unwrap_or_default();
+        Shared {
+            config: to_yaml(&config).into(),
+            config_with_resolved: to_yaml(&node_configuration(inventory, true)).into(),
+            instance: to_yaml(&json!({ "containerRuntimeEndpoint": endpoint })).into(),
+        }
+    }
+}
+
+/// The benchmark wants 0600 where kubeadm writes 0644 (CIS 4.1.1, 4.1.9); a later kubeadm keeps the mode.
+fn mode(inventory: &Inventory) -> u32 {
+    if inventory.security.cis { 0o600 } else { 0o644 }
+}
+
+/// The unit, which belongs to a cluster or to nothing but its host.
+pub(super) fn add_unit(files: &mut Files, inventory: &Inventory, standalone: bool) {
+    let unit = include_str!("../../templates/kubelet/kubelet.service.j2");
+    let drop_in = include_str!("../../templates/kubelet/10-kubeadm.conf.j2");
+    files.directory("/etc/systemd/system/kubelet.service.d", 0o755);
+    for (path, text) in [
+        ("/etc/systemd/system/kubelet.service", render("kubelet.service", unit, context! { standalone })),
+        (
+            "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
+            render("10-kubeadm.conf", drop_in, context! { standalone }),
+        ),
+    ] {
+        files.add_for(path, text_file(FileGroup::System, mode(inventory), text), KUBELET_UNIT);
+    }
+}
+
 /// The files of `host`, and its link to the current client pair.
 pub(super) fn add_files(
     files: &mut Files,
+    shared: &Shared,
     inventory: &Inventory,
     release: &MinorRelease,
     host: &Host,
     traits: &HostTraits,
 ) -> Vec<(String, Link)> {
-    // The benchmark wants 0600 where kubeadm writes 0644 (CIS 4.1.1, 4.1.9); a later kubeadm keeps the mode.
-    let mode = if inventory.security.cis { 0o600 } else { 0o644 };
     files.directory(DIRECTORY, 0o700);
     files.directory(&format!("{DIRECTORY}/pki"), 0o755);
-    files.directory("/etc/systemd/system/kubelet.service.d", 0o755);
-    let mut restarting = |path: &str, group: FileGroup, mode: u32, text: String| {
-        files.add_for(path, text_file(group, mode, text), KUBELET_UNIT);
+    let config = match (host.is_node(), traits.resolved_active) {
+        (false, resolved) => to_yaml(&standalone_configuration(inventory, resolved)).into(),
+        (true, false) => shared.config.clone(),
+        (true, true) => shared.config_with_resolved.clone(),
     };
-
-    let config = instance_configuration(inventory, host, traits);
-    let path = format!("{DIRECTORY}/config.yaml");
-    restarting(&path, FileGroup::Config, mode, to_yaml(&config));
-    let endpoint = config.get("containerRuntimeEndpoint").cloned().unwrap_or_default();
-    let instance = to_yaml(&json!({ "containerRuntimeEndpoint": endpoint }));
-    restarting(&format!("{DIRECTORY}/instance-config.yaml"), FileGroup::Config, mode, instance);
-    let flags = flags(inventory, release, host, traits);
-    restarting(&format!("{DIRECTORY}/kubeadm-flags.env"), FileGroup::Config, mode, flags_file(&flags));
-
-    let unit = render(
-        "kubelet.service",
-        include_str!("../../templates/kubelet/kubelet.service.j2"),
-        context! { standalone => !host.is_node() },
-    );
-    restarting("/etc/systemd/system/kubelet.service", FileGroup::System, mode, unit);
-    let drop_in = render(
-        "10-kubeadm.conf",
-        include_str!("../../templates/kubelet/10-kubeadm.conf.j2"),
-        context! { standalone => !host.is_node() },
-    );
-    let path = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf";
-    restarting(path, FileGroup::System, mode, drop_in);
-
+    let flags = flags_file(&flags(inventory, release, host, traits)).into();
+    for (name, text) in [
+        ("config.yaml", config),
+        ("instance-config.yaml", shared.instance.clone()),
+        ("kubeadm-flags.env", flags),
+    ] {
+        let file = text_file(FileGroup::Config, mode(inventory), text);
+        files.add_for(&format!("{DIRECTORY}/{name}"), file, KUBELET_UNIT);
+    }
     if host.is_node() { client_files(files, inventory, host) } else { Vec::new() }
 }
 
@@ -152,29 +178,33 @@ pub fn kubelet_configuration(inventory: &Inventory) -> Map<String, Value> {
     into_sorted_map(config)
 }
 
-/// The configuration on one host: the cluster's, and what belongs to the host.
-fn instance_configuration(inventory: &Inventory, host: &Host, traits: &HostTraits) -> Map<String, Value> {
+/// The configuration on a node: the cluster's, and what belongs to the host.
+fn node_configuration(inventory: &Inventory, resolved_active: bool) -> Map<String, Value> {
     let mut config = Value::Object(kubelet_configuration(inventory));
     let mut own = Map::new();
     if config["containerRuntimeEndpoint"] == "" {
         own.insert("containerRuntimeEndpoint".to_owned(), CONTAINERD_SOCKET.into());
     }
-    if traits.resolved_active && !inventory.kubelet.config.contains_key("resolvConf") {
+    if resolved_active && !inventory.kubelet.config.contains_key("resolvConf") {
         own.insert("resolvConf".to_owned(), RESOLVED_CONFIG.into());
     }
     overlay(&mut config, Value::Object(own));
-    if !host.is_node() {
-        // This kubelet belongs to no cluster: there is nobody to ask who may do what, so it serves nothing.
-        overlay(
-            &mut config,
-            json!({
-                "authentication": { "webhook": { "enabled": false }, "x509": { "clientCAFile": "" } },
-                "authorization": { "mode": "AlwaysAllow" },
-                "enableServer": false,
-                "rotateCertificates": false,
-            }),
-        );
-    }
+    into_sorted_map(config)
+}
+
+/// The configuration on a host for etcd only. This kubelet belongs to no cluster: there is nobody to ask who
+/// may do what, so it serves nothing.
+fn standalone_configuration(inventory: &Inventory, resolved_active: bool) -> Map<String, Value> {
+    let mut config = Value::Object(node_configuration(inventory, resolved_active));
+    overlay(
+        &mut config,
+        json!({
+            "authentication": { "webhook": { "enabled": false }, "x509": { "clientCAFile": "" } },
+            "authorization": { "mode": "AlwaysAllow" },
+            "enableServer": false,
+            "rotateCertificates": false,
+        }),
+    );
     into_sorted_map(config)
 }
 
@@ -217,7 +247,11 @@ fn flags(inventory: &Inventory, release: &MinorRelease, host: &Host, traits: &Ho
     }
     // Left to itself the kubelet takes the address of the default route, which a host with several
     // interfaces may not share with its peers, and which does not exist without a default route.
-    let own = if host.is_node() { vec![arg("node-ip", host.address.to_string())] } else { Vec::new() };
+    let addresses: Vec<String> = std::iter::once(host.address)
+        .chain(host.secondary_address)
+        .map(|address| address.to_string())
+        .collect();
+    let own = if host.is_node() { vec![arg("node-ip", addresses.join(","))] } else { Vec::new() };
     let operators = &inventory.kubelet.extra_args;
     let given = |name: &str| operators.iter().any(|extra| extra.name == name);
     flags.into_iter().chain(own).filter(|flag| !given(&flag.name)).chain(operators.iter().cloned()).collect()
@@ -273,4 +307,82 @@ pub(super) fn keeps_swap(inventory: &Inventory) -> bool {
 /// Whether the host's pods get their addresses from files of ours.
 pub(super) fn routes_pods(inventory: &Inventory) -> bool {
     matches!(inventory.network.plugin, NetworkPlugin::Routes { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::inventory::TaintEffect;
+
+    /// systemd's rules for `$VARIABLE` as a word of ExecStart=: split at whitespace, with quotes respected and
+    /// removed, and a backslash that takes the next character as it is.
+    fn systemd_words(text: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        let mut characters = text.chars();
+        while let Some(c) = characters.next() {
+            match (quote, c) {
+                (_, '\\') => word.get_or_insert_default().extend(characters.next()),
+                (Some(open), _) if c == open => quote = None,
+                (None, '"' | '\'') => {
+                    word.get_or_insert_default();
+                    quote = Some(c);
+                }
+                (None, ' ' | '\t' | '\n' | '\r') => words.extend(word.take()),
+                (_, _) => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    proptest! {
+        #[test]
+        fn flags_reach_the_kubelet_as_they_were_given(values in proptest::collection::vec("[ -~äß]{0,12}", 0..4)) {
+            let flags: Vec<ExtraArg> =
+                values.iter().map(|value| ExtraArg { name: "flag".to_owned(), value: value.clone() }).collect();
+            let file = flags_file(&flags);
+            // An EnvironmentFile= in double quotes is read as a shell reads it.
+            let script = format!("{file}printf %s \"$KUBELET_KUBEADM_ARGS\"");
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            let read = systemd_words(&String::from_utf8(output.stdout).unwrap());
+            let given: Vec<String> = values.iter().map(|value| format!("--flag={value}")).collect();
+            prop_assert_eq!(read, given);
+        }
+    }
+
+    #[test]
+    fn flags_are_written_as_kubeadm_writes_them() {
+        assert_eq!(flags_file(&[]), "KUBELET_KUBEADM_ARGS=\"\"\n");
+        let flag = |name: &str, value: &str| ExtraArg { name: name.to_owned(), value: value.to_owned() };
+        assert_eq!(
+            flags_file(&[
+                flag("node-ip", "10.0.0.1"),
+                flag("register-with-taints", "a=b:NoSchedule,c:NoExecute")
+            ]),
+            "KUBELET_KUBEADM_ARGS=\"--node-ip=10.0.0.1 --register-with-taints=a=b:NoSchedule,c:NoExecute\"\n"
+        );
+    }
+
+    #[test]
+    fn taints_are_written_with_a_value_only_when_they_have_one() {
+        for (value, expected) in
+            [(None, "k:NoSchedule"), (Some(""), "k:NoSchedule"), (Some("v"), "k=v:NoSchedule")]
+        {
+            let taint = Taint {
+                key: "k".to_owned(),
+                value: value.map(str::to_owned),
+                effect: TaintEffect::NoSchedule,
+            };
+            assert_eq!(taint_text(&taint), expected);
+        }
+    }
+
+    #[test]
+    fn objects_merge_and_lists_replace() {
+        let mut base = json!({ "a": { "b": 1, "c": 2 }, "list": [1, 2], "scalar": 1 });
+        overlay(&mut base, json!({ "a": { "c": 3, "d": 4 }, "list": [3], "scalar": { "x": 1 } }));
+        assert_eq!(base, json!({ "a": { "b": 1, "c": 3, "d": 4 }, "list": [3], "scalar": { "x": 1 } }));
+    }
 }

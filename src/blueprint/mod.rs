@@ -4,6 +4,8 @@
 pub mod cluster;
 mod containerd;
 mod files;
+#[cfg(test)]
+mod golden;
 mod keepalived;
 mod kubelet;
 mod load_balancer;
@@ -14,14 +16,17 @@ mod pod_cidrs;
 mod security;
 mod static_pods;
 mod system;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::inventory::{Endpoint, Host, HostName, Inventory};
+use crate::inventory::{Endpoint, EtcdPlacement, Host, HostName, Inventory, Role};
 use crate::release::MinorRelease;
+use files::Files;
 
 pub use kubelet::kubelet_configuration;
 pub use model::*;
@@ -44,8 +49,88 @@ pub fn api_server_port(inventory: &Inventory) -> u16 {
     }
 }
 
-/// Everything `host` must have. `cluster_uid` tells this cluster from any other that ever had its addresses;
-/// `pod_cidrs` comes from [`assign_pod_cidrs`] and is used by the `routes` plugin only.
+/// A cluster's blueprint: the parts its hosts share, worked out once, from which each host's is made.
+pub struct ClusterBlueprint<'a> {
+    inventory: &'a Inventory,
+    release: &'a MinorRelease,
+    cluster_uid: &'a str,
+    pod_cidrs: &'a BTreeMap<HostName, Vec<IpNet>>,
+    extras: ComponentArgs,
+    everywhere: Files,
+    nodes: Files,
+    control_planes: Files,
+    kubelet: kubelet::Shared,
+}
+
+impl<'a> ClusterBlueprint<'a> {
+    /// `cluster_uid` tells this cluster from any other that ever had its addresses; `pod_cidrs` comes from
+    /// [`assign_pod_cidrs`] and is used by the `routes` plugin only.
+    pub fn new(
+        inventory: &'a Inventory,
+        release: &'a MinorRelease,
+        cluster_uid: &'a str,
+        pod_cidrs: &'a BTreeMap<HostName, Vec<IpNet>>,
+    ) -> Self {
+        let (mut everywhere, mut nodes, mut control_planes) =
+            (Files::default(), Files::default(), Files::default());
+        system::add_shared(&mut everywhere, inventory);
+        containerd::add_files(&mut everywhere, inventory, release);
+        kubelet::add_unit(&mut nodes, inventory, false);
+        network::add_shared(&mut nodes, inventory, pod_cidrs);
+        load_balancer::add_files(&mut nodes, inventory);
+        security::add_files(&mut control_planes, inventory);
+        ClusterBlueprint {
+            inventory,
+            release,
+            cluster_uid,
+            pod_cidrs,
+            extras: cluster_extra_args(inventory, cluster_uid),
+            everywhere,
+            nodes,
+            control_planes,
+            kubelet: kubelet::Shared::new(inventory),
+        }
+    }
+
+    /// Everything `host` must have.
+    pub fn host(&self, host: &Host, traits: &HostTraits) -> HostBlueprint {
+        let (inventory, release) = (self.inventory, self.release);
+        let mut files = self.everywhere.clone();
+        system::add_files(&mut files, inventory, self.cluster_uid, host);
+        pki_files::add_files(&mut files, inventory, host);
+        if host.is_node() {
+            files.extend(&self.nodes);
+            network::add_files(&mut files, inventory, self.pod_cidrs, host);
+        } else {
+            kubelet::add_unit(&mut files, inventory, true);
+        }
+        let links = kubelet::add_files(&mut files, &self.kubelet, inventory, release, host, traits);
+        if host.is_control_plane() {
+            files.extend(&self.control_planes);
+            keepalived::add_files(&mut files, inventory, host);
+        }
+        let api_port = api_server_port(inventory);
+        let context =
+            static_pods::Context { inventory, release, extras: &self.extras, host, traits, api_port };
+        static_pods::add_files(&mut files, &context);
+
+        HostBlueprint {
+            host: host.name.clone(),
+            packages: system::packages(inventory, host, traits.os_family),
+            modules: system::modules(),
+            sysctls: system::sysctls(inventory),
+            swap: system::swap(inventory),
+            directories: files.directories,
+            binaries: system::binaries(host),
+            images: system::images(inventory, release, host),
+            files: files.files,
+            links: links.into_iter().collect(),
+            units: units(inventory, host),
+        }
+    }
+}
+
+/// Everything `host` must have; for many hosts make one [`ClusterBlueprint`] and ask it for each.
 pub fn host_blueprint(
     inventory: &Inventory,
     release: &MinorRelease,
@@ -54,36 +139,14 @@ pub fn host_blueprint(
     host: &Host,
     traits: &HostTraits,
 ) -> HostBlueprint {
-    let mut files = files::Files::default();
-    system::add_files(&mut files, inventory, cluster_uid, host);
-    containerd::add_files(&mut files, inventory, release);
-    pki_files::add_files(&mut files, inventory, host);
-    security::add_files(&mut files, inventory, host);
-    let links = kubelet::add_files(&mut files, inventory, release, host, traits);
-    if host.is_node() {
-        network::add_files(&mut files, inventory, pod_cidrs, host);
-        load_balancer::add_files(&mut files, inventory);
-    }
-    if keepalived::is_wanted(inventory, host) {
-        keepalived::add_files(&mut files, inventory, host);
-    }
-    let extras = cluster_extra_args(inventory, cluster_uid);
-    let api_port = api_server_port(inventory);
-    let context = static_pods::Context { inventory, release, extras: &extras, host, traits, api_port };
-    static_pods::add_files(&mut files, &context);
+    ClusterBlueprint::new(inventory, release, cluster_uid, pod_cidrs).host(host, traits)
+}
 
-    HostBlueprint {
-        host: host.name.clone(),
-        packages: system::packages(inventory, host, traits.os_family),
-        modules: system::modules(),
-        sysctls: system::sysctls(inventory),
-        swap: system::swap(inventory),
-        directories: files.directories,
-        binaries: system::binaries(host),
-        images: system::images(inventory, release, host),
-        files: files.files,
-        links: links.into_iter().collect(),
-        units: units(inventory, host),
+/// Whether the host has an etcd member.
+fn runs_etcd(inventory: &Inventory, host: &Host) -> bool {
+    match inventory.etcd.placement {
+        EtcdPlacement::Stacked => host.is_control_plane(),
+        EtcdPlacement::Dedicated => host.roles.contains(&Role::Etcd),
     }
 }
 

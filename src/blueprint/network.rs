@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::CONFIG_DIRECTORY;
 use super::files::{Files, text_file};
+use super::kubelet::routes_pods;
 use super::model::FileGroup;
 use crate::inventory::{Host, HostName, Inventory, NetworkPlugin};
 use crate::render::render;
@@ -20,63 +21,39 @@ pub const UNIT: &str = "keelwright-routes.service";
 /// Marks our routes in the kernel's tables, so that stale ones are known; 91 is in no one's rt_protos.
 const ROUTE_PROTOCOL: u8 = 91;
 
-/// Adds the host's part of the pod network.
-pub(super) fn add_files(
+/// What every node has of the pod network. The list of routes is the same everywhere too: each host leaves
+/// out the ones to itself, and a thousand nodes share one text.
+pub(super) fn add_shared(
     files: &mut Files,
     inventory: &Inventory,
     pod_cidrs: &BTreeMap<HostName, Vec<IpNet>>,
-    host: &Host,
 ) {
-    // CIS 1.1.9: what the runtime reads as root is root's alone.
     files.directory("/etc/cni/net.d", 0o755);
     files.directory("/opt/cni/bin", 0o755);
-    let NetworkPlugin::Routes { mtu } = inventory.network.plugin else { return };
-    let own = pod_cidrs.get(&host.name).map(Vec::as_slice).unwrap_or_default();
-
-    let path = "/etc/cni/net.d/10-keelwright.conflist";
-    files.add(path, text_file(FileGroup::Config, 0o600, cni_configuration(own, mtu)));
-
-    let routes: Vec<_> = peer_routes(inventory, pod_cidrs, host)
-        .into_iter()
-        .map(|(range, via)| context! { range => range.to_string(), via => via.to_string() })
-        .collect();
-    let batch = render(
-        "routes.batch",
-        include_str!("../../templates/network/routes.batch.j2"),
-        context! { routes => routes, protocol => ROUTE_PROTOCOL },
-    );
-    let of = |family: fn(&&IpNet) -> bool, ranges: &[IpNet]| -> Vec<String> {
-        ranges.iter().filter(family).map(ToString::to_string).collect()
-    };
-    let v4: fn(&&IpNet) -> bool = |range| matches!(range, IpNet::V4(_));
-    let v6: fn(&&IpNet) -> bool = |range| matches!(range, IpNet::V6(_));
-    let all = &inventory.network.pod_cidrs;
-    let nft = render(
-        "routes.nft",
-        include_str!("../../templates/network/routes.nft.j2"),
-        context! { own4 => of(v4, own), own6 => of(v6, own), all4 => of(v4, all), all6 => of(v6, all) },
-    );
-    let script = render(
-        "routes.sh",
-        include_str!("../../templates/network/routes.sh.j2"),
-        context! {
-            directory => CONFIG_DIRECTORY,
-            protocol => ROUTE_PROTOCOL,
-            all4 => of(v4, all),
-            all6 => of(v6, all),
-        },
-    );
-    let unit = render(
-        UNIT,
-        include_str!("../../templates/network/keelwright-routes.service.j2"),
-        context! { directory => CONFIG_DIRECTORY },
-    );
-    for (name, mode, text) in
-        [("routes.batch", 0o644, batch), ("routes.nft", 0o644, nft), ("routes.sh", 0o755, script)]
-    {
-        files.add_for(&format!("{CONFIG_DIRECTORY}/{name}"), text_file(FileGroup::System, mode, text), UNIT);
+    if !routes_pods(inventory) {
+        return;
     }
-    files.add_for(&format!("/etc/systemd/system/{UNIT}"), text_file(FileGroup::System, 0o644, unit), UNIT);
+    let ranges = |v4: bool| -> Vec<String> {
+        let all = inventory.network.pod_cidrs.iter();
+        all.filter(|range| range.addr().is_ipv4() == v4).map(ToString::to_string).collect()
+    };
+    let context = context! {
+        directory => CONFIG_DIRECTORY,
+        protocol => ROUTE_PROTOCOL,
+        ranges4 => ranges(true),
+        ranges6 => ranges(false),
+    };
+    let nft = include_str!("../../templates/network/routes.nft.j2");
+    let script = include_str!("../../templates/network/routes.sh.j2");
+    let unit = include_str!("../../templates/network/keelwright-routes.service.j2");
+    for (path, mode, text) in [
+        (format!("{CONFIG_DIRECTORY}/routes.batch"), 0o644, routes(inventory, pod_cidrs)),
+        (format!("{CONFIG_DIRECTORY}/routes.nft"), 0o644, render("routes.nft", nft, context.clone())),
+        (format!("{CONFIG_DIRECTORY}/routes.sh"), 0o755, render("routes.sh", script, context.clone())),
+        (format!("/etc/systemd/system/{UNIT}"), 0o644, render(UNIT, unit, context)),
+    ] {
+        files.add_for(&path, text_file(FileGroup::System, mode, text), UNIT);
+    }
 
     // Unless told otherwise networkd drops the routes it did not make itself whenever it restarts.
     files.directory("/etc/systemd/networkd.conf.d", 0o755);
@@ -85,6 +62,27 @@ pub(super) fn add_files(
         "/etc/systemd/networkd.conf.d/10-keelwright.conf",
         text_file(FileGroup::System, 0o644, networkd),
     );
+}
+
+/// Adds the host's own part: its ranges, and which routes of the list are its own.
+pub(super) fn add_files(
+    files: &mut Files,
+    inventory: &Inventory,
+    pod_cidrs: &BTreeMap<HostName, Vec<IpNet>>,
+    host: &Host,
+) {
+    let NetworkPlugin::Routes { mtu } = inventory.network.plugin else { return };
+    let own = pod_cidrs.get(&host.name).map(Vec::as_slice).unwrap_or_default();
+    // CIS 1.1.9: what the runtime reads as root is root's alone.
+    let path = "/etc/cni/net.d/10-keelwright.conflist";
+    files.add(path, text_file(FileGroup::Config, 0o600, cni_configuration(own, mtu)));
+    let own: String = addresses(host).map(|address| format!(" via {address} proto\n")).collect();
+    let path = format!("{CONFIG_DIRECTORY}/routes.own");
+    files.add_for(&path, text_file(FileGroup::System, 0o644, own), UNIT);
+}
+
+fn addresses(host: &Host) -> impl Iterator<Item = IpAddr> {
+    std::iter::once(host.address).chain(host.secondary_address)
 }
 
 /// The bridge `cni0` with addresses from the host's own ranges, and published ports.
@@ -117,21 +115,15 @@ fn cni_configuration(own: &[IpNet], mtu: Option<u32>) -> String {
     format!("{list:#}\n")
 }
 
-/// The ranges of the other nodes, each through its node's address. A node has one address, so only ranges of
-/// that family can be routed.
-fn peer_routes(
-    inventory: &Inventory,
-    pod_cidrs: &BTreeMap<HostName, Vec<IpNet>>,
-    host: &Host,
-) -> Vec<(IpNet, IpAddr)> {
-    let mut routes = Vec::new();
-    for peer in inventory.nodes().filter(|peer| peer.name != host.name) {
-        for range in pod_cidrs.get(&peer.name).into_iter().flatten() {
-            let same_family = range.addr().is_ipv4() == peer.address.is_ipv4();
-            if same_family && peer.address.is_ipv4() == host.address.is_ipv4() {
-                routes.push((*range, peer.address));
+/// The ranges of all nodes, each through its node's address of that family, as `ip -batch` reads them.
+fn routes(inventory: &Inventory, pod_cidrs: &BTreeMap<HostName, Vec<IpNet>>) -> String {
+    let mut text = String::new();
+    for host in inventory.nodes() {
+        for range in pod_cidrs.get(&host.name).into_iter().flatten() {
+            if let Some(via) = addresses(host).find(|via| via.is_ipv4() == range.addr().is_ipv4()) {
+                text.push_str(&format!("route replace {range} via {via} proto {ROUTE_PROTOCOL}\n"));
             }
         }
     }
-    routes
+    text
 }

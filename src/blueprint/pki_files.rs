@@ -5,7 +5,7 @@
 
 use super::files::Files;
 use super::model::{Content, FileGroup, FilePolicy};
-use super::{KUBERNETES_DIRECTORY, PKI_DIRECTORY, api_server_port, socket_address};
+use super::{KUBERNETES_DIRECTORY, PKI_DIRECTORY, api_server_port, runs_etcd, socket_address};
 use crate::inventory::{EtcdPlacement, Host, Inventory};
 use crate::pki::{KeyId, SecretContent};
 
@@ -17,7 +17,7 @@ pub(super) fn add_files(files: &mut Files, inventory: &Inventory, host: &Host) {
     if host.is_control_plane() {
         control_plane(files, inventory, host);
     }
-    if inventory.etcd_hosts().any(|member| member.name == host.name) {
+    if runs_etcd(inventory, host) {
         etcd_member(files, host);
     }
 }

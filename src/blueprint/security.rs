@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::files::{Files, text_file};
 use super::model::{Content, FileGroup, FilePolicy};
-use crate::inventory::{Component, Etcd, ExtraArg, Host, Inventory, NetworkPlugin};
+use crate::inventory::{Component, Etcd, ExtraArg, Inventory, NetworkPlugin};
 use crate::pki::SecretContent;
 use crate::render::to_yaml;
 
@@ -162,11 +162,8 @@ fn etcd_extras(etcd: &Etcd, cluster_uid: &str) -> ComponentExtras {
     ComponentExtras { args: merged(ours, &etcd.extra_args), mounts: Vec::new() }
 }
 
-/// The files behind the API server's extra flags.
-pub(super) fn add_files(files: &mut Files, inventory: &Inventory, host: &Host) {
-    if !host.is_control_plane() {
-        return;
-    }
+/// The files behind the API server's extra flags, the same on every control plane.
+pub(super) fn add_files(files: &mut Files, inventory: &Inventory) {
     let flags = api_server_extras(inventory).args;
     let wanted = |path: &str| flags.iter().any(|arg| arg.value == path);
 

@@ -10,6 +10,7 @@ use super::model::{Binary, FileGroup, OsFamily, SwapPolicy};
 use super::static_pods::MANIFESTS_DIRECTORY;
 use super::{
     CONFIG_DIRECTORY, CONTAINERD_UNIT, KUBELET_UNIT, KUBERNETES_DIRECTORY, keepalived, load_balancer,
+    runs_etcd,
 };
 use crate::inventory::{Host, Inventory};
 use crate::release::MinorRelease;
@@ -21,24 +22,28 @@ const MODULES: [&str; 2] = ["br_netfilter", "overlay"];
 const CNI_PLUGINS: [&str; 7] =
     ["bandwidth", "bridge", "firewall", "host-local", "loopback", "portmap", "tuning"];
 
-pub(super) fn add_files(files: &mut Files, inventory: &Inventory, cluster_uid: &str, host: &Host) {
+/// What every host has.
+pub(super) fn add_shared(files: &mut Files, inventory: &Inventory) {
     files.directory(CONFIG_DIRECTORY, 0o755);
     files.directory(KUBERNETES_DIRECTORY, 0o755);
     // Workers have it too: a kubelet without it logs an error at every start.
     files.directory(MANIFESTS_DIRECTORY, 0o700);
-    if inventory.etcd_hosts().any(|member| member.name == host.name) {
-        files.directory(inventory.etcd.data_dir.as_str(), 0o700);
-    }
-    let marker = json!({ "cluster": inventory.name, "uid": cluster_uid, "host": host.name });
-    let path = format!("{CONFIG_DIRECTORY}/host.json");
-    files.add(&path, text_file(FileGroup::System, 0o644, format!("{marker}\n")));
-
     let modules: String = modules().iter().map(|module| format!("{module}\n")).collect();
     files.add("/etc/modules-load.d/keelwright.conf", text_file(FileGroup::System, 0o644, modules));
     // 99: a distribution's own file must not switch forwarding off again.
     let sysctls: String =
         sysctls(inventory).iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
     files.add("/etc/sysctl.d/99-keelwright.conf", text_file(FileGroup::System, 0o644, sysctls));
+}
+
+/// What tells this host from others: its marker, and the place of its etcd member's data.
+pub(super) fn add_files(files: &mut Files, inventory: &Inventory, cluster_uid: &str, host: &Host) {
+    if runs_etcd(inventory, host) {
+        files.directory(inventory.etcd.data_dir.as_str(), 0o700);
+    }
+    let marker = json!({ "cluster": inventory.name, "uid": cluster_uid, "host": host.name });
+    let path = format!("{CONFIG_DIRECTORY}/host.json");
+    files.add(&path, text_file(FileGroup::System, 0o644, format!("{marker}\n")));
 }
 
 pub(super) fn modules() -> BTreeSet<String> {
@@ -130,7 +135,7 @@ pub(super) fn images(inventory: &Inventory, release: &MinorRelease, host: &Host)
     if host.is_control_plane() {
         images.extend([Image::ApiServer, Image::ControllerManager, Image::Scheduler]);
     }
-    if inventory.etcd_hosts().any(|member| member.name == host.name) {
+    if runs_etcd(inventory, host) {
         images.push(Image::Etcd);
     }
     if host.is_node() {

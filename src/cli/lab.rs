@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::{CommandError, ErrorKind};
+use crate::command::quote;
 use crate::lab::{End, Lab, LabError, LabErrorKind, LabName, LabSpec, MachineName, Progress, Role, Status};
 
 /// Make throwaway machines on this Linux box
@@ -50,11 +51,17 @@ enum LabCommand {
         command: Vec<String>,
     },
     /// Freeze a machine: it keeps its connections and answers nothing
-    Pause { host: MachineName },
+    Pause {
+        host: MachineName,
+    },
     /// Thaw a machine that was paused
-    Resume { host: MachineName },
+    Resume {
+        host: MachineName,
+    },
     /// Cut a machine's power; its disk stays
-    Kill { host: MachineName },
+    Kill {
+        host: MachineName,
+    },
     /// Boot a machine again, or start one that is off
     Reboot {
         host: MachineName,
@@ -246,8 +253,13 @@ fn list(cache: &std::path::Path, output: Output) -> Result<(), CommandError> {
             println!("{:20} {:10} {:15} STATUS", "LAB", "MACHINE", "ADDRESS");
             for lab in &views {
                 for machine in &lab.machines {
-                    let cuts: Vec<_> = lab.cuts.iter().filter_map(|cut| other_end(cut, &machine.name)).collect();
-                    let cut = if cuts.is_empty() { String::new() } else { format!(", cut from {}", cuts.join(", ")) };
+                    let cuts: Vec<_> =
+                        lab.cuts.iter().filter_map(|cut| other_end(cut, &machine.name)).collect();
+                    let cut = if cuts.is_empty() {
+                        String::new()
+                    } else {
+                        format!(", cut from {}", cuts.join(", "))
+                    };
                     let status = machine.status.as_str();
                     println!("{:20} {:10} {:15} {status}{cut}", lab.name, machine.name, machine.address);
                 }
@@ -290,10 +302,15 @@ fn view(lab: &Lab) -> Result<LabView, LabError> {
 fn ssh(lab: &Lab, host: MachineName, user: &str, command: &[String]) -> Result<ExitCode, CommandError> {
     use std::os::unix::process::CommandExt;
     let mut ssh = lab.ssh(host, user)?;
-    if !command.is_empty() {
-        ssh.arg("--").args(command);
+    match command {
+        [] => {}
+        // ssh joins its arguments with spaces and lets a shell split them: one word is meant for that
+        // shell, several are an argv that must arrive as it is.
+        [script] => drop(ssh.arg("--").arg(script)),
+        words => drop(ssh.arg("--").arg(words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "))),
     }
-    Err(CommandError::new(ErrorKind::Failed, ssh.exec()).hint("install it\n    apt-get install openssh-client"))
+    Err(CommandError::new(ErrorKind::Failed, ssh.exec())
+        .hint("install it\n    apt-get install openssh-client"))
 }
 
 impl From<LabError> for CommandError {

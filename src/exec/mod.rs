@@ -6,6 +6,7 @@ pub mod engine;
 pub mod event;
 pub mod observe;
 pub mod ports;
+pub mod render;
 pub mod script;
 mod step;
 
@@ -15,4 +16,5 @@ pub use event::Event;
 pub use ports::{
     Etcd, EtcdMember, KubeApi, KubeError, Objects, PortError, Remote, RemoteError, SecretSource, StageResult,
 };
+pub use render::{Layout, RenderError, RenderedStage, render_stage};
 pub use script::{HostScript, Op, Payload};

@@ -40,6 +40,10 @@ pub enum RemoteError {
     Lost { reason: String },
     #[error("{what} did not end within {} s", deadline.as_secs())]
     Deadline { what: String, deadline: Duration },
+    /// Somebody else took over the cluster's lock; the stage did not run, or stopped between two
+    /// operations.
+    #[error("fenced: epoch {newest} has taken over from {own}")]
+    Fenced { own: u64, newest: u64 },
     #[error("transfer of {name} failed: {reason}")]
     Transfer { name: String, reason: String },
 }

@@ -51,7 +51,7 @@ fn remote_failure(error: &RemoteError) -> Failure {
         | RemoteError::HostKey { hint, .. }
         | RemoteError::Privilege { hint, .. } => (false, hint.clone()),
         RemoteError::Lost { .. } => (true, None),
-        RemoteError::Deadline { .. } | RemoteError::Transfer { .. } => (false, None),
+        RemoteError::Deadline { .. } | RemoteError::Fenced { .. } | RemoteError::Transfer { .. } => (false, None),
     };
     Failure { error: error.to_string(), hint, unreachable }
 }

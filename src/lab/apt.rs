@@ -167,7 +167,10 @@ deb http://second.example/debian bookworm contrib
         let sources = parse_list(text);
         assert_eq!(sources.len(), 2);
         let mirror = choose(&sources).unwrap();
-        assert_eq!(mirror, Mirror { uri: "http://mirror.example/debian".into(), keyring: Some("/k.gpg".into()) });
+        assert_eq!(
+            mirror,
+            Mirror { uri: "http://mirror.example/debian".into(), keyring: Some("/k.gpg".into()) }
+        );
     }
 
     #[test]
@@ -179,7 +182,8 @@ deb http://second.example/debian bookworm contrib
     #[test]
     fn other_distributions_and_disabled_stanzas_give_nothing() {
         assert_eq!(choose(&parse_list("deb http://mirror.example/ubuntu noble main\n")), None);
-        let disabled = "Types: deb\nEnabled: no\nURIs: http://m.example/debian\nSuites: bookworm\nComponents: main\n";
+        let disabled =
+            "Types: deb\nEnabled: no\nURIs: http://m.example/debian\nSuites: bookworm\nComponents: main\n";
         assert_eq!(choose(&parse_deb822(disabled)), None);
         assert_eq!(choose(&parse_list("deb\ndeb [x\ndeb http://only.example\n")), None);
     }

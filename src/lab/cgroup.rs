@@ -41,7 +41,8 @@ impl CgroupLayout {
         let mut v2 = None;
         for line in own.lines() {
             let mut fields = line.splitn(3, ':');
-            let (Some(id), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+            let (Some(id), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next())
+            else {
                 continue;
             };
             let Some((root, mount)) = find_mount(mountinfo, id == "0", controllers) else { continue };

@@ -151,9 +151,7 @@ impl LabError {
                 "its machines are {}",
                 known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             ),
-            LabError::NoMirror => {
-                "name one\n    keelwright lab up --mirror http://MIRROR/debian".to_owned()
-            }
+            LabError::NoMirror => "name one\n    keelwright lab up --mirror http://MIRROR/debian".to_owned(),
             LabError::NoSubnet => "remove a lab\n    keelwright lab down --name NAME".to_owned(),
             LabError::BootFailed { log_path, .. } => format!("read {}", log_path.display()),
             LabError::NoSsh { machine, log_path, .. } => format!(

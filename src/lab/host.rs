@@ -24,11 +24,19 @@ const TOOLS: &[MissingTool] = &[
 /// inotify's are per user and all machines' root is the same user: systemd, kubelet and containerd
 /// of five machines use about 150 instances, 128 is the usual limit. A node's pods have some 500
 /// threads, so ten machines come near the usual 32768 pids.
-const LIMITS: &[(&str, u64)] = &[
-    ("fs/inotify/max_user_instances", 8192),
-    ("fs/inotify/max_user_watches", 524_288),
-    ("kernel/pid_max", 131_072),
-];
+///
+/// Connections: kube-proxy asks for 32768 per processor (its `conntrack.maxPerCore`) and fails where
+/// it may not raise the limit itself, which no network namespace but the outside's may.
+fn limits() -> [(&'static str, u64); 4] {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let connections = u64::try_from(processors).unwrap_or(u64::MAX).saturating_mul(32_768);
+    [
+        ("fs/inotify/max_user_instances", 8192),
+        ("fs/inotify/max_user_watches", 524_288),
+        ("kernel/pid_max", 131_072),
+        ("net/netfilter/nf_conntrack_max", connections.max(131_072)),
+    ]
+}
 
 /// A limit that `up` raised, to be put back when the last lab goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,16 +103,18 @@ fn install(missing: &[MissingTool], progress: &Progress) -> Result<(), LabError>
 /// a small lab may do without.
 pub(crate) fn raise_limits(progress: &Progress) -> Vec<RaisedLimit> {
     let mut raised = Vec::new();
-    for (key, least) in LIMITS {
+    for (key, least) in limits() {
         let path = Path::new("/proc/sys").join(key);
         let Some(before) = read_number(&path) else { continue };
-        if before >= *least {
+        if before >= least {
             continue;
         }
         match std::fs::write(&path, least.to_string()) {
-            Ok(()) => raised.push(RaisedLimit { key: (*key).to_owned(), before, after: *least }),
-            Err(error) => progress
-                .say(None, &format!("{key} is {before}, {least} would be better ({error}); going on without")),
+            Ok(()) => raised.push(RaisedLimit { key: key.to_owned(), before, after: least }),
+            Err(error) => progress.say(
+                None,
+                &format!("{key} is {before}, {least} would be better ({error}); going on without"),
+            ),
         }
     }
     raised

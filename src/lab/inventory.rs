@@ -139,9 +139,7 @@ pub(crate) fn render(state: &LabState, key: &Path) -> Result<String, LabError> {
             service_cidrs: vec![SERVICE_CIDR],
             plugin: Plugin { name: "routes" },
         },
-        kubelet: Kubelet {
-            config: KubeletConfig { fail_cgroup_v1: false, cgroup_driver: "cgroupfs" },
-        },
+        kubelet: Kubelet { config: KubeletConfig { fail_cgroup_v1: false, cgroup_driver: "cgroupfs" } },
         // Lowering a process's OOM score takes CAP_SYS_RESOURCE, which the outside may not have.
         containerd: Containerd { restrict_oom_score_adj: true },
     };

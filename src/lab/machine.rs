@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::names::MachineName;
+use super::network::{Cut, End};
 use super::rootfs::{read, remove_tree, write};
 use super::state::{LabPaths, LabState, Machine};
 use super::{LabError, POLL, cgroup, keys, network, tool};
@@ -181,8 +182,17 @@ impl Handle<'_> {
         self.directory.join("console.log")
     }
 
-    /// Waits until sshd greets.
+    /// Whether the operator can hear the machine at all.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        Cut::new(End::Operator, End::Machine(self.machine.name))
+            .is_ok_and(|cut| self.state.cuts.contains(&cut))
+    }
+
+    /// Waits until sshd greets; one that is cut off from the operator is not waited for.
     pub(crate) fn wait_for_ssh(&self) -> Result<(), LabError> {
+        if self.is_cut_off() {
+            return Ok(());
+        }
         let address = SocketAddr::from((self.machine.address, self.machine.ssh_port));
         let end = Instant::now() + SSH_DEADLINE;
         while !greets(address) {
@@ -222,9 +232,11 @@ impl Handle<'_> {
 
     fn require_power(&self, action: &'static str) -> Result<(), LabError> {
         match self.status() {
-            Status::Off => {
-                Err(LabError::WrongStatus { machine: self.machine.name, status: Status::Off.as_str(), action })
-            }
+            Status::Off => Err(LabError::WrongStatus {
+                machine: self.machine.name,
+                status: Status::Off.as_str(),
+                action,
+            }),
             Status::Running | Status::Paused => Ok(()),
         }
     }

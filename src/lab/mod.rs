@@ -39,8 +39,10 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Where a lab tells what it is doing: which machine (none: the lab as a whole), and what.
 pub struct Progress {
-    say: Box<dyn Fn(Option<MachineName>, &str) + Send + Sync>,
+    say: Box<Say>,
 }
+
+type Say = dyn Fn(Option<MachineName>, &str) + Send + Sync;
 
 impl Progress {
     /// Sends what happens to a function; machines' threads call it as they come.

@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn refuses_names_that_are_no_machine() {
-        for bad in ["", "cp", "cp-", "cp-0", "cp-01", "cp-+1", "cp-30", "node-1", "cp-1-1", "CP-1", "cp-999"] {
+        for bad in ["", "cp", "cp-", "cp-0", "cp-01", "cp-+1", "cp-30", "node-1", "cp-1-1", "CP-1", "cp-999"]
+        {
             assert!(bad.parse::<MachineName>().is_err(), "{bad}");
         }
     }

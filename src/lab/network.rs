@@ -116,7 +116,18 @@ pub(crate) fn ensure_bridge(subnet: u8) -> Result<(), LabError> {
         // A fixed hardware address: without one the bridge takes that of the lowest cable and
         // changes it when machines come and go.
         let address = mac(subnet, OPERATOR_OCTET);
-        tool::run(&["ip", "link", "add", &name, "address", &address, "type", "bridge", "forward_delay", "0"])?;
+        tool::run(&[
+            "ip",
+            "link",
+            "add",
+            &name,
+            "address",
+            &address,
+            "type",
+            "bridge",
+            "forward_delay",
+            "0",
+        ])?;
     }
     let address = format!("198.18.{subnet}.{OPERATOR_OCTET}/24");
     tool::run(&["ip", "address", "replace", &address, "dev", &name])?;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use super::apt::{Mirror, SUITE};
@@ -36,15 +36,22 @@ const PACKAGES: &[&str] = &[
     "udev",
 ];
 
-/// Files laid into the root file system before it is customised.
-const FILES: &[(&str, &str)] = &[
+/// Files laid into the root file system before it is customised, with their modes.
+const FILES: &[(&str, u32, &str)] = &[
     (
-        "etc/systemd/system/keelwright-lab-cgroups.service",
-        include_str!("../../templates/lab/rootfs/keelwright-lab-cgroups.service"),
+        "etc/systemd/system/keelwright-lab.service",
+        0o644,
+        include_str!("../../templates/lab/rootfs/keelwright-lab.service"),
     ),
-    ("etc/ssh/sshd_config.d/keelwright-lab.conf", include_str!("../../templates/lab/rootfs/sshd.conf")),
+    ("usr/lib/keelwright-lab/prepare", 0o755, include_str!("../../templates/lab/rootfs/prepare.sh")),
+    (
+        "etc/ssh/sshd_config.d/keelwright-lab.conf",
+        0o644,
+        include_str!("../../templates/lab/rootfs/sshd.conf"),
+    ),
     (
         "etc/systemd/system/ssh.service.d/after-sessions.conf",
+        0o644,
         include_str!("../../templates/lab/rootfs/ssh-after-sessions.conf"),
     ),
 ];
@@ -67,8 +74,9 @@ pub(crate) fn recipe_digest() -> String {
     add(SUITE);
     add(std::env::consts::ARCH);
     add(&PACKAGES.join(","));
-    for (path, content) in FILES {
+    for (path, mode, content) in FILES {
         add(path);
+        add(&mode.to_string());
         add(content);
     }
     add(CUSTOMISE);
@@ -91,8 +99,14 @@ pub(crate) fn ensure(
     }
     std::fs::create_dir_all(&store).map_err(|e| LabError::io("create", &store, e))?;
     let lock = std::fs::File::open(&store).map_err(|e| LabError::io("open", &store, e))?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| LabError::io("lock", &store, errno.into()))?;
+    // debootstrap inherits the lock: one that outlives a killed `up` keeps the next from its directory.
+    nix::fcntl::fcntl(&lock, FcntlArg::F_SETFD(FdFlag::empty()))
+        .map_err(|errno| LabError::io("lock", &store, errno.into()))?;
+    let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).or_else(|(lock, _)| {
+        progress.say(None, "root file system: waiting for another `up` that makes it");
+        Flock::lock(lock, FlockArg::LockExclusive)
+    });
+    let _lock = lock.map_err(|(_, errno)| LabError::io("lock", &store, errno.into()))?;
     if done.exists() {
         return Ok(done); // another `up` made it while this one waited
     }
@@ -119,8 +133,8 @@ fn make(target: &Path, mirror: &Mirror, progress: &Progress) -> Result<(), LabEr
     debootstrap(&argv, progress)?;
 
     progress.say(None, "root file system: customising");
-    for (path, content) in FILES {
-        write(&target.join(path), content, 0o644)?;
+    for (path, mode, content) in FILES {
+        write(&target.join(path), content, *mode)?;
     }
     let script = target.join("customise.sh");
     write(&script, CUSTOMISE, 0o755)?;
@@ -147,7 +161,9 @@ fn debootstrap(argv: &[String], progress: &Progress) -> Result<(), LabError> {
             if line.starts_with("I: ") && now.ends_with("ing") && now != phase {
                 phase = now.to_owned();
                 // "Configuring" and "Unpacking" alternate at the end; "Retrieving" and "Validating" throughout.
-                if !matches!(now, "Validating" | "Checking" | "Resolving") && !said.contains(&format!("I: {now} ")) {
+                if !matches!(now, "Validating" | "Checking" | "Resolving")
+                    && !said.contains(&format!("I: {now} "))
+                {
                     progress.say(None, &format!("root file system: {} packages", now.to_lowercase()));
                 }
             }

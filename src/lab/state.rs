@@ -60,8 +60,10 @@ impl LabState {
         version: String,
         cgroups: CgroupLayout,
     ) -> Self {
-        let user =
-            |name: &str, password: Option<&str>| User { name: name.into(), sudo_password: password.map(Into::into) };
+        let user = |name: &str, password: Option<&str>| User {
+            name: name.into(),
+            sudo_password: password.map(Into::into),
+        };
         LabState {
             format: FORMAT,
             name,

@@ -57,10 +57,7 @@ mod tests {
     #[test]
     fn an_error_carries_the_last_lines() {
         let error = run(&["sh", "-c", "seq 9 >&2; exit 3"]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`sh -c seq 9 >&2; exit 3` failed (exit status: 3): 5 | 6 | 7 | 8 | 9"
-        );
+        assert_eq!(error.to_string(), "`sh -c seq 9 >&2; exit 3` failed (exit status: 3): 5 | 6 | 7 | 8 | 9");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RsaKeyPair};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
+    Issuer, KeyIdMethod, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -14,6 +14,7 @@ use x509_parser::asn1_rs::{Any, FromDer as _, OctetString, Sequence};
 use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
 
+use super::graft;
 use super::inspect::{CertificateFacts, InspectError, inspect_der};
 use super::pem::{self, PemError};
 use super::secret::SecretText;
@@ -42,8 +43,6 @@ pub enum IssueError {
     NotAuthority { common_name: String },
     #[error("certificate `{common_name}` may not sign certificates (keyUsage lacks keyCertSign)")]
     MayNotSign { common_name: String },
-    #[error("CA `{common_name}` has a subject that cannot be copied into what it signs (repeated parts)")]
-    Subject { common_name: String },
     #[error("the certificate could not be encoded: {0}")]
     Encode(String),
     #[error(transparent)]
@@ -175,7 +174,13 @@ impl Authority {
             return Err(IssueError::MayNotSign { common_name: common_name() });
         }
         let subject = parsed.subject().as_raw().to_vec();
-        let issuer = Issuer::from_ca_cert_der(&block.der.as_slice().into(), pair)?;
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.distinguished_name.push(DnType::CommonName, text_value(&facts.common_name));
+        if let Some(id) = facts.subject_key_id.as_ref().and_then(|id| hex::decode(id).ok()) {
+            parameters.key_identifier_method = KeyIdMethod::PreSpecified(id);
+        }
+        let issuer = Issuer::new(parameters, pair);
         Ok(Authority { facts, subject, issuer })
     }
 
@@ -188,13 +193,12 @@ impl Authority {
     pub fn issue(&self, spec: &CertificateSpec, key: &PrivateKey, now: i64) -> Result<Issued, IssueError> {
         let public = SubjectPublicKeyInfo::from_der(&key.public)?;
         let certificate = parameters(spec, now)?.signed_by(&public, &self.issuer)?;
-        let issued = issued(certificate.der())?;
         let (_, parsed) = X509Certificate::from_der(certificate.der())
             .map_err(|error| IssueError::Encode(error.to_string()))?;
-        if parsed.issuer().as_raw() != self.subject {
-            return Err(IssueError::Subject { common_name: self.facts.common_name.clone() });
+        if parsed.issuer().as_raw() == self.subject {
+            return issued(certificate.der());
         }
-        Ok(issued)
+        issued(&graft::with_issuer(certificate.der(), &self.subject, self.issuer.key())?)
     }
 }
 
@@ -218,7 +222,7 @@ fn parameters(spec: &CertificateSpec, now: i64) -> Result<CertificateParams, Iss
     parameters.not_before = date(now.saturating_sub(BACKDATE_SECONDS))?;
     parameters.not_after = date(now.saturating_add(i64::from(spec.valid_hours) * 3600))?;
     parameters.serial_number = Some(random_serial()?);
-    parameters.distinguished_name = subject(spec)?;
+    parameters.distinguished_name = subject(spec);
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     if spec.is_authority() {
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -245,17 +249,20 @@ fn parameters(spec: &CertificateSpec, now: i64) -> Result<CertificateParams, Iss
 }
 
 /// Organization before common name, in the narrowest string type, both as Go encodes them.
-fn subject(spec: &CertificateSpec) -> Result<DistinguishedName, IssueError> {
-    let value = |text: &str| match text.try_into() {
-        Ok(printable) => DnValue::PrintableString(printable),
-        Err(_) => DnValue::Utf8String(text.to_owned()),
-    };
+fn subject(spec: &CertificateSpec) -> DistinguishedName {
     let mut subject = DistinguishedName::new();
     if let Some(organization) = &spec.organization {
-        subject.push(DnType::OrganizationName, value(organization));
+        subject.push(DnType::OrganizationName, text_value(organization));
     }
-    subject.push(DnType::CommonName, value(&spec.common_name));
-    Ok(subject)
+    subject.push(DnType::CommonName, text_value(&spec.common_name));
+    subject
+}
+
+fn text_value(text: &str) -> DnValue {
+    match text.try_into() {
+        Ok(printable) => DnValue::PrintableString(printable),
+        Err(_) => DnValue::Utf8String(text.to_owned()),
+    }
 }
 
 /// Random, positive and below 2^63, as kubeadm's.

@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod content;
 pub mod encryption;
+mod graft;
 pub mod inspect;
 pub mod issue;
 pub mod kubeconfig;

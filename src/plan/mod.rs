@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::blueprint::{HostBlueprint, assign_pod_cidrs, host_blueprint};
+use crate::blueprint::{HostBlueprint, OsFamily, assign_pod_cidrs, host_blueprint};
 use crate::digest::Digest;
-use crate::facts::{ClusterFacts, VaultFacts};
+use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
 use crate::pki::{CertificateSpec, KeyId, spec};
 use crate::release::{Arch, BundleManifest, UnsupportedMinor, release_of};
@@ -54,6 +54,8 @@ pub struct PlanInput<'a> {
 pub struct Outline {
     pub plan: Plan,
     pub report: Report,
+    /// OS family by host: what lowering the plan depends on beside the plan itself.
+    pub os: BTreeMap<HostName, OsFamily>,
 }
 
 /// Why there is no plan.
@@ -134,7 +136,11 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
         inputs: inputs_digest(input)?,
         steps,
     };
-    Ok(Outline { plan, report })
+    let known = |(name, observed): (&HostName, &Observed<HostFacts>)| {
+        observed.known().map(|facts| (name.clone(), facts.os_family))
+    };
+    let os = input.facts.hosts.iter().filter_map(known).collect();
+    Ok(Outline { plan, report, os })
 }
 
 fn converge(input: &PlanInput<'_>, graph: &mut Graph) -> Result<(), PlanError> {

@@ -170,12 +170,10 @@ impl Vault {
 
     /// Makes these anew although they are fine: renewal. CAs and bare keys are left alone.
     pub fn renew(&self, wanted: &BTreeMap<KeyId, CertificateSpec>) -> Result<(), VaultError> {
-        let due = wanted
-            .iter()
-            .filter(|(_, spec)| !spec.is_authority())
-            .map(|(id, _)| (id.clone(), MintReason::Expired))
-            .collect();
-        self.make(wanted, &due)
+        self.make(wanted, |_, _| {
+            let leaves = wanted.iter().filter(|(_, spec)| !spec.is_authority());
+            leaves.map(|(id, _)| (id.clone(), MintReason::Expired)).collect()
+        })
     }
 
     /// Takes in pairs that were made elsewhere (see [`crate::pki::authority::load`]). One that the
@@ -224,17 +222,22 @@ impl Vault {
         self.save(&mut state, document)
     }
 
+    /// What is due is decided under the lock: two steps that mint at once must not each make a key
+    /// and hand out different ones.
     fn make(
         &self,
         wanted: &BTreeMap<KeyId, CertificateSpec>,
-        due: &BTreeMap<KeyId, MintReason>,
+        due: impl FnOnce(&VaultFacts, i64) -> BTreeMap<KeyId, MintReason>,
     ) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        let entries = state.document.entry_facts();
+        let now = (self.clock)();
+        let due = due(&VaultFacts { entries, ..VaultFacts::default() }, now);
         if due.is_empty() {
             return Ok(());
         }
-        let mut state = self.lock();
         let mut document = state.document.clone();
-        mint_due(&mut document, wanted, due, (self.clock)())?;
+        mint_due(&mut document, wanted, &due, now)?;
         self.save(&mut state, document)
     }
 
@@ -268,9 +271,7 @@ impl Vault {
 
 impl SecretSource for Vault {
     fn mint(&self, wanted: &BTreeMap<KeyId, CertificateSpec>) -> Result<(), PortError> {
-        let facts = VaultFacts { entries: self.lock().document.entry_facts(), ..VaultFacts::default() };
-        let due = facts.due(wanted, Some((self.clock)()));
-        self.make(wanted, &due).map_err(port_error)
+        self.make(wanted, |held, now| held.due(wanted, Some(now))).map_err(port_error)
     }
 
     fn resolve(&self, content: &SecretContent) -> Result<Arc<SecretSlice<u8>>, PortError> {

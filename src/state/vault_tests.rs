@@ -292,3 +292,19 @@ fn a_removed_host_stays_in_the_vault_until_it_is_wanted_again() {
     vault.mint(&certificates(&moved, None)).unwrap();
     assert_eq!(serials(&vault), before);
 }
+
+#[test]
+fn steps_that_mint_at_once_get_the_same_keys() {
+    let (scratch, identity) = (Scratch::new(), Identity::generate());
+    let vault = vault(&scratch, &identity);
+    let wanted = wanted(0);
+    let seen: Vec<_> = std::thread::scope(|scope| {
+        let mint = || {
+            vault.mint(&wanted).unwrap();
+            serials(&vault)
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(mint)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(seen.iter().all(|serials| *serials == seen[0]));
+}

@@ -20,7 +20,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::files::{Files, text_file};
 use super::model::{FileGroup, HostTraits};
 use super::security::{ComponentArgs, ComponentExtras, HostPathMount};
-use super::{KUBERNETES_DIRECTORY, PKI_DIRECTORY};
+use super::{KUBERNETES_DIRECTORY, PKI_DIRECTORY, runs_etcd};
 use crate::inventory::{ExtraArg, Host, Inventory};
 use crate::release::MinorRelease;
 use crate::render::to_yaml;
@@ -60,7 +60,7 @@ pub(super) fn add_files(files: &mut Files, context: &Context<'_>) {
 
 fn static_pods(context: &Context<'_>) -> Vec<Pod> {
     let mut pods = Vec::new();
-    if context.inventory.etcd_hosts().any(|host| host.name == context.host.name) {
+    if runs_etcd(context.inventory, context.host) {
         pods.push(etcd::pod(context));
     }
     if context.host.is_control_plane() {

@@ -15,7 +15,7 @@ for unit in haproxy.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.
     dpkg-db-backup.timer systemd-udev-trigger.service; do
     ln -sf /dev/null "/etc/systemd/system/$unit"
 done
-systemctl enable keelwright-lab-cgroups.service ssh.service
+systemctl enable keelwright-lab.service ssh.service
 
 # Debian's own settings here are of the whole kernel, which belongs to the outside.
 rm -f /usr/lib/sysctl.d/*.conf

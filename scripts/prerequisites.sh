@@ -1,0 +1,38 @@
+# Installs what a fresh Debian machine lacks; sourced by the other scripts. Says what it does.
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+need_packages() {
+  local missing=()
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  say "installing ${missing[*]}"
+  [ "$(id -u)" = 0 ] || { echo "Error: ${missing[*]} must be installed, and you are not root" >&2; exit 1; }
+  apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+need_rust() {
+  command -v cargo >/dev/null 2>&1 && return 0
+  if apt-cache show rustup >/dev/null 2>&1; then
+    need_packages rustup
+    rustup default stable
+  else
+    say "installing Rust with rustup"
+    need_packages curl ca-certificates
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component clippy,rustfmt
+    . "$HOME/.cargo/env"
+  fi
+}
+
+# What building and testing the crate needs.
+need_build() {
+  need_packages build-essential ca-certificates
+  need_rust
+}
+
+# What lab machines need of the machine they run on.
+need_lab() {
+  need_packages debootstrap systemd-container iproute2 nftables iptables procps util-linux
+}

@@ -1,0 +1,210 @@
+//! What every command that works on a cluster needs: inventory, state directory, bundle, sessions
+//! and API clients, put together from the real adapters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use secrecy::ExposeSecret as _;
+
+use super::adapters::{self, Adapters};
+use super::inventory::InventoryArg;
+use super::{CommandError, ErrorKind};
+use crate::exec::ports::{PortError, SecretSource as _};
+use crate::exec::{Cycle, Look, VaultView};
+use crate::facts::VaultFacts;
+use crate::inventory::{Host, HostName, Inventory};
+use crate::pki::{KeyId, SecretContent};
+use crate::plan::{Goal, PlanError};
+use crate::release::{Arch, BundleManifest};
+use crate::state::{Identity, RunLock, Vault, files, harden_process};
+
+/// Hosts this state directory has ever worked on, so that one dropped from the inventory is found.
+const HOSTS_FILE: &str = "hosts.json";
+
+/// Flags of every command that works on a cluster.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ClusterArgs {
+    #[command(flatten)]
+    pub inventory: InventoryArg,
+    /// Keep the cluster's sealed keys, journal and lock in DIR [default: .keelwright/NAME beside the inventory]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<Utf8PathBuf>,
+    /// Open the sealed keys with the age identity in FILE [default: ~/.config/keelwright/identity.txt]
+    #[arg(long, value_name = "FILE", env = "KEELWRIGHT_AGE_IDENTITY")]
+    pub identity: Option<Utf8PathBuf>,
+    /// Trust a host key that is seen for the first time, and remember it
+    #[arg(long)]
+    pub ssh_trust_on_first_use: bool,
+}
+
+/// A command at work on one cluster.
+pub struct Operation {
+    pub inventory: Inventory,
+    pub directory: Utf8PathBuf,
+    pub vault: Arc<Vault>,
+    pub bundles: BTreeMap<Arch, BundleManifest>,
+    pub bundle_directories: BTreeMap<Arch, Utf8PathBuf>,
+    pub dropped: BTreeMap<HostName, Host>,
+    pub adapters: Adapters,
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
+    CommandError::new(ErrorKind::Failed, error)
+}
+
+impl Operation {
+    /// Reads the inventory, opens the vault (making an empty one for a new cluster) and the bundles.
+    pub fn open(args: &ClusterArgs) -> Result<Self, CommandError> {
+        harden_process().map_err(failed)?;
+        let inventory = args.inventory.load()?;
+        let directory = state_directory(args, &inventory);
+        let identity_path = args.identity.clone().unwrap_or_else(default_identity);
+        let identity = Identity::load_or_create(&identity_path).map_err(failed)?;
+        let clock: crate::state::vault::Clock = Arc::new(|| jiff::Timestamp::now().as_second());
+        let vault =
+            Vault::open_or_create(&directory, &identity, &inventory.name, clock).map_err(failed)?;
+        let vault = Arc::new(vault);
+        let (bundles, bundle_directories) = open_bundles(&inventory)?;
+        let dropped = dropped_hosts(&directory, &inventory)?;
+        let adapters = adapters::connect(&inventory, &dropped, &vault, args.ssh_trust_on_first_use)?;
+        Ok(Operation { inventory, directory, vault, bundles, bundle_directories, dropped, adapters })
+    }
+
+    /// Takes the state directory for this run; another run is refused and named.
+    pub fn lock(&self) -> Result<RunLock, CommandError> {
+        let now = jiff::Timestamp::now().as_second();
+        RunLock::acquire(&self.directory, &whoami(), std::process::id(), now)
+            .map_err(|error| CommandError::new(ErrorKind::Refused, error))
+    }
+
+    /// Looks at everything and plans.
+    pub async fn look(&self, goal: Goal) -> Result<Look, CommandError> {
+        let cycle = Cycle {
+            inventory: &self.inventory,
+            bundles: &self.bundles,
+            dropped: &self.dropped,
+            vault: self.vault.as_ref(),
+            remote: self.adapters.remote.as_ref(),
+            kube: self.adapters.kube.as_ref(),
+            etcd: self.adapters.etcd.as_ref(),
+            goal,
+            now: jiff::Timestamp::now().as_second(),
+        };
+        cycle.look().await.map_err(failed)
+    }
+
+    /// Remembers the hosts that this run may touch, before it touches them.
+    pub fn remember_hosts(&self) -> Result<(), CommandError> {
+        let mut hosts = self.dropped.clone();
+        hosts.extend(self.inventory.hosts.clone());
+        let bytes = serde_json::to_vec_pretty(&hosts).map_err(failed)?;
+        files::replace(&self.directory.join(HOSTS_FILE), &bytes).map_err(failed)
+    }
+
+    /// Forgets hosts that have been taken out.
+    pub fn forget_hosts(&self, gone: &[HostName]) -> Result<(), CommandError> {
+        let mut hosts = self.dropped.clone();
+        hosts.extend(self.inventory.hosts.clone());
+        hosts.retain(|name, _| !gone.contains(name));
+        let bytes = serde_json::to_vec_pretty(&hosts).map_err(failed)?;
+        files::replace(&self.directory.join(HOSTS_FILE), &bytes).map_err(failed)
+    }
+}
+
+/// What a planning error means to the operator.
+pub fn plan_error(error: PlanError) -> CommandError {
+    match &error {
+        PlanError::Refused(refusals) => {
+            let hints: Vec<String> =
+                refusals.iter().map(|refusal| format!("host {}: {refusal}", refusal.host)).collect();
+            let mut command = CommandError::new(ErrorKind::Refused, error);
+            command.hints = hints;
+            command
+        }
+        PlanError::NoBundle { .. } | PlanError::Artifact { .. } => {
+            CommandError::new(ErrorKind::Usage, error).hint("make one with\n    keelwright bundle")
+        }
+        PlanError::Release(_) | PlanError::PodCidrs(_) => CommandError::new(ErrorKind::Usage, error),
+        PlanError::Inputs(_) => CommandError::new(ErrorKind::Failed, error),
+    }
+}
+
+fn state_directory(args: &ClusterArgs, inventory: &Inventory) -> Utf8PathBuf {
+    args.state.clone().unwrap_or_else(|| {
+        let beside = args.inventory.inventory.parent().unwrap_or(Utf8Path::new("."));
+        beside.join(".keelwright").join(inventory.name.as_str())
+    })
+}
+
+fn default_identity() -> Utf8PathBuf {
+    let home = std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned());
+    Utf8PathBuf::from(home).join(".config/keelwright/identity.txt")
+}
+
+fn whoami() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{user}@{}", host.trim())
+}
+
+type Bundles = (BTreeMap<Arch, BundleManifest>, BTreeMap<Arch, Utf8PathBuf>);
+
+fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
+    let wanted: std::collections::BTreeSet<Arch> = inventory.hosts.values().map(|host| host.arch).collect();
+    let (mut manifests, mut directories) = (BTreeMap::new(), BTreeMap::new());
+    for arch in wanted {
+        let directory = match &inventory.artifacts.bundle {
+            Some(directory) => directory.clone(),
+            None => crate::cli::bundle::default_directory(inventory.version, arch),
+        };
+        let path = directory.join(crate::release::artifact::MANIFEST_NAME);
+        let bytes = std::fs::read(&path).map_err(|source| {
+            CommandError::new(ErrorKind::Usage, BundleError { path: path.clone(), source }).hint(format!(
+                "collect the artifacts first:\n    keelwright bundle --kubernetes-version {} --arch {}",
+                inventory.version,
+                arch.as_str()
+            ))
+        })?;
+        let manifest = BundleManifest::from_json(&bytes)
+            .map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+        manifests.insert(arch, manifest);
+        directories.insert(arch, directory);
+    }
+    Ok((manifests, directories))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read bundle {path}")]
+struct BundleError {
+    path: Utf8PathBuf,
+    source: std::io::Error,
+}
+
+fn dropped_hosts(
+    directory: &Utf8Path,
+    inventory: &Inventory,
+) -> Result<BTreeMap<HostName, Host>, CommandError> {
+    let Some(bytes) = files::read_optional(&directory.join(HOSTS_FILE)).map_err(failed)? else {
+        return Ok(BTreeMap::new());
+    };
+    let mut hosts: BTreeMap<HostName, Host> = serde_json::from_slice(&bytes).map_err(failed)?;
+    hosts.retain(|name, _| !inventory.hosts.contains_key(name));
+    Ok(hosts)
+}
+
+impl VaultView for Vault {
+    fn facts(&self, contents: &[SecretContent]) -> VaultFacts {
+        Vault::facts(self, contents.iter())
+    }
+
+    fn ca_certificate(&self) -> Result<Option<String>, PortError> {
+        if !Vault::facts(self, std::iter::empty()).entries.contains_key(&KeyId::ca()) {
+            return Ok(None);
+        }
+        let bytes = self.resolve(&SecretContent::Certificate { key: KeyId::ca() })?;
+        String::from_utf8(bytes.expose_secret().to_vec())
+            .map(Some)
+            .map_err(|error| PortError(format!("the CA certificate is not text: {error}")))
+    }
+}

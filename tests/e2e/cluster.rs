@@ -1,0 +1,159 @@
+//! A cluster under test: a lab, a bundle, and the keelwright binary at work on them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use keelwright::lab::{Lab, LabName, LabSpec, MachineName, Progress, Role};
+
+use crate::lab::cache;
+
+pub struct Cluster {
+    pub lab: Lab,
+    pub version: &'static str,
+    name: LabName,
+}
+
+impl Cluster {
+    /// Makes the machines and the bundle; an earlier lab of the same name goes first.
+    pub fn new(name: &str, version: &'static str, control_planes: u8, workers: u8, spares: u8) -> Self {
+        let name: LabName = name.parse().unwrap();
+        let _ = Lab::remove(&cache(), &name, &Progress::none());
+        let mut spec = LabSpec::new(cache(), name.clone(), control_planes, workers);
+        spec.counts.insert(Role::Spare, spares);
+        spec.kubernetes_version = Some(version.to_owned());
+        let lab = Lab::up(&spec, &Progress::none()).unwrap();
+        let cluster = Cluster { lab, version, name };
+        let source = std::env::var("BUNDLE_FROM").unwrap_or_else(|_| "go-modules".to_owned());
+        let with = "agnhost,kubeadm";
+        cluster.ok(&["bundle", "--kubernetes-version", version, "--from", &source, "--with", with]);
+        cluster
+    }
+
+    pub fn inventory(&self) -> PathBuf {
+        self.lab.directory().join("inventory.yaml")
+    }
+
+    pub fn bundle(&self) -> PathBuf {
+        cache().join("bundles").join(format!("{}-amd64", self.version))
+    }
+
+    /// Changes the text of the inventory.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(self.inventory()).unwrap();
+        std::fs::write(self.inventory(), change(text)).unwrap();
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keelwright"));
+        command.args(args).env("KEELWRIGHT_CACHE", cache()).stdin(Stdio::null());
+        command.env("KEELWRIGHT_AGE_IDENTITY", self.lab.directory().join("identity.txt"));
+        command
+    }
+
+    /// Runs keelwright; its errors are the test's.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().unwrap();
+        self.expect(args, &output);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn expect(&self, args: &[&str], output: &Output) {
+        assert!(
+            output.status.success(),
+            "keelwright {args:?}: {}\n{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// `keelwright VERB -i INVENTORY ARGS`.
+    pub fn on(&self, verb: &str, args: &[&str]) -> String {
+        let inventory = self.inventory();
+        let mut all = vec![verb, "-i", inventory.to_str().unwrap()];
+        all.extend(args);
+        self.ok(&all)
+    }
+
+    pub fn apply(&self) -> Duration {
+        let began = Instant::now();
+        self.on("apply", &["--yes"]);
+        began.elapsed()
+    }
+
+    /// Runs a script as root on a machine.
+    pub fn run(&self, machine: &str, script: &str) -> Output {
+        let machine: MachineName = machine.parse().unwrap();
+        self.lab.ssh(machine, "root").unwrap().arg("--").arg(script).output().unwrap()
+    }
+
+    /// The same; it must succeed.
+    pub fn ask(&self, machine: &str, script: &str) -> String {
+        let output = self.run(machine, script);
+        assert!(
+            output.status.success(),
+            "{machine}: {script}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// kubectl with an administrator's kubeconfig, from outside.
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        let kubeconfig = self.lab.directory().join("kubeconfig");
+        if !kubeconfig.exists() {
+            self.on("kubeconfig", &["--output", kubeconfig.to_str().unwrap()]);
+        }
+        let output = Command::new(self.bundle().join("files/kubectl"))
+            .arg("--kubeconfig")
+            .arg(&kubeconfig)
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "kubectl {args:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Steps that a plan made now would have.
+    pub fn steps_left(&self) -> Vec<String> {
+        let plan: serde_json::Value = serde_json::from_str(&self.on("plan", &["--output", "json"])).unwrap();
+        plan["steps"].as_array().unwrap().iter().map(|step| step["id"].to_string()).collect()
+    }
+
+    /// The names of the nodes that are Ready.
+    pub fn ready_nodes(&self) -> Vec<String> {
+        let nodes = self.kubectl(&["get", "nodes", "--no-headers"]);
+        let ready = |line: &&str| line.split_whitespace().nth(1) == Some("Ready");
+        nodes.lines().filter(ready).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    }
+
+    /// Waits until a check holds; says what it waited for when it does not.
+    pub fn until(&self, what: &str, seconds: u64, check: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        while !check() {
+            assert!(Instant::now() < deadline, "waited {seconds} s for {what}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.lab.directory()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("KEELWRIGHT_KEEP_LAB").is_some() {
+            eprintln!("lab {} is kept", self.name);
+            return;
+        }
+        let _ = Lab::remove(&cache(), &self.name, &Progress::none());
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests on real machines: they make labs, so they need root on Linux and skip themselves elsewhere.
+
+mod cluster;
+mod install;
+mod lab;

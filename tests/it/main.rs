@@ -1,0 +1,4 @@
+//! Integration tests, one binary: each module needs something real around it, and says so when
+//! that is missing.
+
+mod ssh;
