@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod kubeconfig;
 pub mod lab;
 pub mod operation;
+mod secret_prompt;
 pub mod status;
 pub mod view;
 pub mod man;
