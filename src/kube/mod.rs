@@ -1,1 +1,3 @@
 //! The Kubernetes and etcd APIs, reached through SSH tunnels.
+
+pub mod interim;
