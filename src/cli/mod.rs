@@ -10,11 +10,11 @@ pub mod init;
 pub mod inventory;
 pub mod kubeconfig;
 pub mod lab;
+pub mod man;
 pub mod operation;
 mod secret_prompt;
 pub mod status;
 pub mod view;
-pub mod man;
 
 use std::process::ExitCode;
 
@@ -35,6 +35,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::InitArgs),
     Check(check::CheckArgs),
     Plan(apply::PlanArgs),
     Apply(apply::ApplyArgs),
@@ -42,7 +43,6 @@ enum Command {
     Diff(status::DiffArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Reset(apply::ResetArgs),
-    Init(init::InitArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
     Completions(completions::CompletionsArgs),
@@ -53,6 +53,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
         Command::Plan(args) => apply::run_plan(args),
         Command::Apply(args) => apply::run_apply(args),
@@ -60,7 +61,6 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => status::run_diff(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Reset(args) => apply::run_reset(args),
-        Command::Init(args) => init::run(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),
         Command::Completions(args) => completions::run(args),
