@@ -5,11 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use futures::future::BoxFuture;
+use secrecy::ExposeSecret as _;
 
 use super::CommandError;
-use crate::exec::ports::{Etcd, KubeApi, Remote};
-use crate::inventory::{Host, HostName, Inventory};
-use crate::kube::interim::Interim;
+use crate::exec::ports::{Etcd, KubeApi, Remote, SecretSource as _};
+use crate::inventory::{Host, HostName, Inventory, Role};
+use crate::blueprint::api_server_port;
+use crate::kube::client::API_SERVER_NAME;
+use crate::kube::{
+    AsyncReadWrite, CredentialSource, Credentials, Dialer, Endpoint, EtcdClient, KubeClient,
+};
+use crate::pki::{KeyId, SecretContent};
 use crate::ssh::{SshEnvironment, SshRemote};
 use crate::state::Vault;
 
@@ -34,9 +41,70 @@ pub fn connect(
     environment.trust_on_first_use = trust_on_first_use;
     environment.connect_timeout = Duration::from_secs(inventory.policy.timeouts.connect.into());
     let remote = SshRemote::new(&hosts, environment);
-    let control_planes = inventory.control_planes().map(|host| host.name.clone()).collect();
-    let api = Arc::new(Interim::new(control_planes, remote.clone(), Arc::clone(vault)));
-    Ok(Adapters { remote: Arc::new(remote), kube: api.clone(), etcd: api })
+    let tunnels = Arc::new(Tunnels(remote.clone()));
+    let port = api_server_port(inventory);
+    // Those the inventory dropped come last: they still serve until they are removed.
+    let api_servers = inventory
+        .control_planes()
+        .chain(dropped.values().filter(|host| host.is_control_plane()))
+        .map(|host| Endpoint { host: host.name.clone(), port, server_name: API_SERVER_NAME.to_owned() })
+        .collect();
+    let is_etcd = |host: &&Host| host.is_control_plane() || host.roles.contains(&Role::Etcd);
+    let members = inventory
+        .etcd_hosts()
+        .chain(dropped.values().filter(is_etcd))
+        .map(|host| Endpoint { host: host.name.clone(), port: 2379, server_name: host.name.to_string() })
+        .collect();
+    let identity = |service| Arc::new(Identity { vault: Arc::clone(vault), service });
+    let kube = KubeClient::new(tunnels.clone(), api_servers, identity(Service::Api));
+    let etcd = EtcdClient::new(tunnels, members, identity(Service::Etcd));
+    Ok(Adapters { remote: Arc::new(remote), kube: Arc::new(kube), etcd: Arc::new(etcd) })
+}
+
+/// Streams to a host's own loopback, where API server and etcd listen, over its SSH connection.
+struct Tunnels(SshRemote);
+
+impl Dialer for Tunnels {
+    fn dial<'a>(
+        &'a self,
+        host: &'a HostName,
+        port: u16,
+    ) -> BoxFuture<'a, std::io::Result<Box<dyn AsyncReadWrite>>> {
+        Box::pin(async move {
+            let stream = self.0.open_stream(host, "127.0.0.1", port).await.map_err(std::io::Error::other)?;
+            Ok(Box::new(stream) as Box<dyn AsyncReadWrite>)
+        })
+    }
+}
+
+enum Service {
+    Api,
+    Etcd,
+}
+
+/// Who we are to the cluster's servers, from the vault.
+struct Identity {
+    vault: Arc<Vault>,
+    service: Service,
+}
+
+impl CredentialSource for Identity {
+    fn credentials(&self, host: &HostName) -> Result<Credentials, String> {
+        let (authority, key) = match self.service {
+            Service::Api => (KeyId::ca(), KeyId::super_admin()),
+            Service::Etcd => (KeyId::etcd_ca(), KeyId::of_host(host, "etcd/healthcheck-client")),
+        };
+        let bytes = |content| self.vault.resolve(&content).map_err(|error| error.to_string());
+        let text = |key| {
+            let bytes = bytes(SecretContent::Certificate { key })?;
+            String::from_utf8(bytes.expose_secret().to_vec()).map_err(|error| error.to_string())
+        };
+        Ok(Credentials {
+            authority: text(authority)?,
+            certificate: text(key.clone())?,
+            key: bytes(SecretContent::PrivateKey { key })?,
+        })
+    }
 }
 
 fn home() -> String {

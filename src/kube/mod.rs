@@ -3,7 +3,6 @@
 pub mod client;
 pub mod drain;
 pub mod etcd;
-pub mod interim;
 mod resources;
 mod tls;
 mod transport;
@@ -11,5 +10,5 @@ mod transport;
 pub use client::KubeClient;
 pub use drain::{DrainError, Drained, drain, uncordon};
 pub use etcd::EtcdClient;
-pub use tls::{Credentials, TlsError};
+pub use tls::{CredentialSource, Credentials};
 pub use transport::{AsyncReadWrite, Dialer, Endpoint, TcpDialer};
