@@ -4,13 +4,16 @@ pub mod adapters;
 pub mod apply;
 pub mod bundle;
 pub mod check;
+pub mod completions;
 pub mod error;
+pub mod init;
 pub mod inventory;
 pub mod kubeconfig;
 pub mod lab;
 pub mod operation;
 pub mod status;
 pub mod view;
+pub mod man;
 
 use std::process::ExitCode;
 
@@ -38,8 +41,11 @@ enum Command {
     Diff(status::DiffArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Reset(apply::ResetArgs),
+    Init(init::InitArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Parses the arguments, runs the command, prints its error and returns its exit code.
@@ -53,8 +59,11 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => status::run_diff(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Reset(args) => apply::run_reset(args),
+        Command::Init(args) => init::run(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     };
     match result {
         Ok(code) => code,

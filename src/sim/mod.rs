@@ -1,1 +1,25 @@
-//! A simulated fleet behind the same ports as the real one.
+//! A simulated fleet behind the ports of `exec`: machines with disks that forget what was not flushed,
+//! systemd, kubelets, etcd membership and a small Kubernetes API; all of it in virtual time and
+//! deterministic from a seed. Powers the tests that crash everything everywhere, and `rehearse`.
+
+mod bundle;
+pub mod converge;
+pub mod disk;
+mod etcd;
+pub mod faults;
+pub mod host;
+mod host_command;
+mod host_script;
+mod invariants;
+mod kubernetes;
+mod manifest;
+pub mod ports;
+mod probe;
+pub mod random;
+pub mod runtime;
+mod stage;
+pub mod vault;
+pub mod world;
+
+pub use converge::{Round, Run, Simulation, Trace};
+pub use faults::{Amount, Fault, Faults};

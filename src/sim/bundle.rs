@@ -1,0 +1,86 @@
+//! A bundle that exists only as its manifest: names, sizes and hashes.
+
+use std::collections::BTreeMap;
+
+use super::world::World;
+use crate::digest::Digest;
+use crate::inventory::Inventory;
+use crate::release::artifact::{API_VERSION, FileArtifact, ImageArtifact, Sha256};
+use crate::release::catalog::Image;
+use crate::release::{Arch, BundleManifest, KubeVersion, UnsupportedMinor, release_of};
+
+/// Executables and their sizes in MiB, about those of the real ones.
+const FILES: [(&str, u64); 14] = [
+    ("bandwidth", 3),
+    ("bridge", 5),
+    ("containerd", 42),
+    ("containerd-shim-runc-v2", 8),
+    ("crictl", 38),
+    ("ctr", 22),
+    ("firewall", 5),
+    ("host-local", 4),
+    ("kubectl", 57),
+    ("kubelet", 58),
+    ("loopback", 4),
+    ("portmap", 4),
+    ("runc", 12),
+    ("tuning", 4),
+];
+const IMAGE_MIB: u64 = 30;
+
+/// One manifest per architecture of the inventory; the world learns what is in each archive.
+pub fn bundles(inventory: &Inventory, world: &mut World) -> Result<BTreeMap<Arch, BundleManifest>, UnsupportedMinor> {
+    let mut all = BTreeMap::new();
+    for arch in inventory.hosts.values().map(|host| host.arch) {
+        all.entry(arch).or_insert(manifest(inventory.version, arch)?);
+    }
+    for manifest in all.values() {
+        for file in &manifest.files {
+            if let Ok(digest) = Digest::parse(file.sha256.as_str()) {
+                world.sizes.insert(digest, file.size);
+                world.versions.insert(digest, file.version.clone());
+            }
+        }
+        for image in &manifest.images {
+            if let Ok(digest) = Digest::parse(image.sha256.as_str()) {
+                world.sizes.insert(digest, image.size);
+                world.archives.insert(digest, image.reference.clone());
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn sha256(text: &str) -> Sha256 {
+    use sha2::Digest as _;
+    Sha256::from_bytes(&sha2::Sha256::digest(text.as_bytes()).into())
+}
+
+fn manifest(version: KubeVersion, arch: Arch) -> Result<BundleManifest, UnsupportedMinor> {
+    let release = release_of(version)?;
+    let file = |(name, mib): &(&str, u64)| FileArtifact {
+        name: (*name).to_owned(),
+        version: version.to_string(),
+        path: format!("files/{name}").into(),
+        sha256: sha256(&format!("{name} {version} {}", arch.as_str())),
+        size: mib << 20,
+        source: "simulated".to_owned(),
+    };
+    let image = |image: &Image| {
+        let reference = release.image(*image, version);
+        ImageArtifact {
+            path: format!("images/{}.tar", image.name()).into(),
+            sha256: sha256(&format!("{reference} {}", arch.as_str())),
+            reference,
+            size: IMAGE_MIB << 20,
+            source: "simulated".to_owned(),
+        }
+    };
+    Ok(BundleManifest {
+        api_version: API_VERSION.to_owned(),
+        kubernetes_version: version,
+        arch,
+        files: FILES.iter().map(file).collect(),
+        images: Image::ALL.iter().map(image).collect(),
+    })
+}
