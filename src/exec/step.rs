@@ -166,9 +166,14 @@ async fn run_action(
             .await
         }
         Action::Drain { node } => {
-            let deadline = Duration::from_secs(timeouts.drain.into());
-            let drained = crate::kube::drain(ports.kube, ports.clock, node, deadline).await;
-            drained.map(drop).map_err(|error| failure(error.to_string()))
+            let patience = Duration::from_secs(timeouts.drain.into());
+            crate::kube::drain(ports.kube, ports.clock, node, patience)
+                .await
+                .map(drop)
+                .map_err(|error| match std::error::Error::source(&error) {
+                    Some(cause) => failure(format!("{error}: {cause}")),
+                    None => failure(error.to_string()),
+                })
         }
         Action::DeleteNode { node } => {
             ports.kube.delete(&node_skeleton(node)).await.map_err(|error| failure(error.to_string()))

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tower::service_fn;
 
 use super::resources::{Resource, group_path, parse_resources, resource_path, segment};
-use super::tls::{Credentials, TlsError};
+use super::tls::CredentialSource;
 use super::transport::{AnsweredBy, Dialer, Endpoint, OnlyHost, Transport, TransportError, chain};
 use crate::blueprint::cluster::{FIELD_MANAGER, object_key, object_title};
 use crate::exec::{KubeApi, KubeError, Objects};
@@ -50,9 +50,9 @@ impl KubeClient {
     pub fn new(
         dialer: Arc<dyn Dialer>,
         endpoints: Vec<Endpoint>,
-        credentials: &Credentials,
-    ) -> Result<Self, TlsError> {
-        let transport = Arc::new(Transport::new(dialer, endpoints, credentials)?);
+        credentials: Arc<dyn CredentialSource>,
+    ) -> Self {
+        let transport = Arc::new(Transport::new(dialer, endpoints, credentials));
         let service = {
             let transport = Arc::clone(&transport);
             service_fn(move |request: Request<Body>| {
@@ -64,12 +64,12 @@ impl KubeClient {
                 }
             })
         };
-        Ok(KubeClient {
+        KubeClient {
             client: kube::Client::new(service, "default"),
             transport,
             patience: Duration::ZERO,
             resources: Arc::default(),
-        })
+        }
     }
 
     /// How long one call goes on trying. The default is a single try: the executor has its own deadlines.

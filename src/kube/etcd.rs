@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
-use super::tls::{Credentials, TlsError};
+use super::tls::CredentialSource;
 use super::transport::{Dialer, Endpoint, OnlyHost, Transport, TransportError};
 use crate::exec::{Etcd, EtcdMember, KubeError};
 use crate::inventory::HostName;
@@ -116,9 +116,9 @@ impl EtcdClient {
     pub fn new(
         dialer: Arc<dyn Dialer>,
         endpoints: Vec<Endpoint>,
-        credentials: &Credentials,
-    ) -> Result<Self, TlsError> {
-        Ok(EtcdClient { transport: Transport::new(dialer, endpoints, credentials)? })
+        credentials: Arc<dyn CredentialSource>,
+    ) -> Self {
+        EtcdClient { transport: Transport::new(dialer, endpoints, credentials) }
     }
 
     async fn post(&self, path: &str, body: &Value, only: Option<&HostName>) -> Result<Value, KubeError> {

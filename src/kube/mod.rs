@@ -10,5 +10,5 @@ mod transport;
 pub use client::KubeClient;
 pub use drain::{DrainError, Drained, drain, uncordon};
 pub use etcd::EtcdClient;
-pub use tls::{Credentials, TlsError};
+pub use tls::{CredentialSource, Credentials};
 pub use transport::{AsyncReadWrite, Dialer, Endpoint, TcpDialer};

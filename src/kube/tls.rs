@@ -7,6 +7,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret as _, SecretSlice};
 
+use crate::inventory::HostName;
+
 /// A client's side of mutual TLS. Printed, it shows no key.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -18,9 +20,23 @@ pub struct Credentials {
     pub key: Arc<SecretSlice<u8>>,
 }
 
+/// Where credentials come from. Asked at each new connection, because keys are made while a run is under way,
+/// and renewed.
+pub trait CredentialSource: Send + Sync {
+    /// For the server on `host`; the error says in words why there are none.
+    fn credentials(&self, host: &HostName) -> Result<Credentials, String>;
+}
+
+/// The same for all hosts, for good.
+impl CredentialSource for Credentials {
+    fn credentials(&self, _: &HostName) -> Result<Credentials, String> {
+        Ok(self.clone())
+    }
+}
+
 /// Credentials that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(super) enum TlsError {
     #[error("{what} is not PEM")]
     Pem { what: &'static str, source: rustls::pki_types::pem::Error },
     #[error("{0} is empty")]

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::tls::{Credentials, TlsError, client_config};
+use super::tls::{CredentialSource, client_config};
 use crate::inventory::HostName;
 
 /// For a stream, TLS and HTTP to be set up; a tunnel through bastions included.
@@ -99,7 +99,7 @@ type Sender = SendRequest<Full<Bytes>>;
 /// Servers that are as good as each other.
 pub(super) struct Transport {
     dialer: Arc<dyn Dialer>,
-    connector: TlsConnector,
+    credentials: Arc<dyn CredentialSource>,
     endpoints: Vec<Endpoint>,
     /// The one that answered last.
     preferred: AtomicUsize,
@@ -110,16 +110,10 @@ impl Transport {
     pub fn new(
         dialer: Arc<dyn Dialer>,
         endpoints: Vec<Endpoint>,
-        credentials: &Credentials,
-    ) -> Result<Self, TlsError> {
-        let connector = TlsConnector::from(Arc::new(client_config(credentials)?));
-        Ok(Transport {
-            dialer,
-            connector,
-            endpoints,
-            preferred: AtomicUsize::new(0),
-            idle: Mutex::new(BTreeMap::new()),
-        })
+        credentials: Arc<dyn CredentialSource>,
+    ) -> Self {
+        let (preferred, idle) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+        Transport { dialer, credentials, endpoints, preferred, idle }
     }
 
     pub fn endpoints(&self) -> &[Endpoint] {
@@ -217,10 +211,12 @@ impl Transport {
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Sender, String> {
+        let config = client_config(&self.credentials.credentials(&endpoint.host)?).map_err(|error| chain(&error))?;
+        let connector = TlsConnector::from(Arc::new(config));
         let stream =
             self.dialer.dial(&endpoint.host, endpoint.port).await.map_err(|error| error.to_string())?;
         let name = ServerName::try_from(endpoint.server_name.clone()).map_err(|error| error.to_string())?;
-        let stream = self.connector.connect(name, stream).await.map_err(|error| error.to_string())?;
+        let stream = connector.connect(name, stream).await.map_err(|error| error.to_string())?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
         // Ends with the connection; an error is seen by whoever waits for a response.
         tokio::spawn(async move {
