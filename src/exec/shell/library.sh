@@ -33,14 +33,16 @@ finish() {
 	exit 0
 }
 
+# Ends the stage with $* as its reason, and takes the half-written file of the operation away.
 fail() {
 	[ $# -eq 0 ] || printf '%s\n' "$*"
+	[ -z "$temp" ] || rm -f -- "$temp"
 	finish 1
 }
 
 # Starts operation $1: its output replaces that of the one before.
 op() {
-	n=$1
+	n=$1 temp=
 	: >"$D/log"
 	newest=0
 	if [ -s "$S/epoch" ]; then read -r newest <"$S/epoch"; fi
@@ -221,8 +223,9 @@ link() {
 	[ -L "$2" ] || [ ! -e "$2" ] || fail "$2 is there and is not a link"
 	parent "$2" || fail
 	sweep "$dir"
-	ln -s -T -- "$3" "$dir/.keelwright.$1.tmp" || fail
-	mv -T -f -- "$dir/.keelwright.$1.tmp" "$2" || fail
+	temp=$dir/.keelwright.$1.tmp
+	ln -s -T -- "$3" "$temp" || fail
+	mv -T -f -- "$temp" "$2" || fail
 	sync -- "$dir" || fail
 	changed "$1"
 }
