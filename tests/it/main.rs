@@ -1,4 +1,5 @@
 //! Integration tests, one binary: each module needs something real around it, and says so when
 //! that is missing.
 
+mod sim;
 mod ssh;

@@ -1,0 +1,5 @@
+//! Simulated fleets: scenarios, crashes at every boundary, thousands of seeds.
+
+mod crashes;
+mod scenarios;
+mod support;
