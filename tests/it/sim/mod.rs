@@ -2,4 +2,5 @@
 
 mod crashes;
 mod scenarios;
+mod seeds;
 mod support;
