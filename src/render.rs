@@ -32,6 +32,13 @@ pub fn render(name: &'static str, template: &'static str, context: minijinja::Va
     // invariant: the delimiters are the default ones
     environment.set_syntax(syntax.expect("default delimiters are valid"));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_formatter(|out, state, value| {
+        // minijinja writes booleans as Python does, which no file of ours can read.
+        if let Ok(value) = bool::try_from(value.clone()) {
+            return out.write_str(if value { "true" } else { "false" }).map_err(minijinja::Error::from);
+        }
+        minijinja::escape_formatter(out, state, value)
+    });
     environment.add_filter("toml", toml_string);
     match environment.render_named_str(name, template, context) {
         Ok(text) => text,
@@ -48,7 +55,28 @@ pub fn toml_string(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use minijinja::context;
+
     use super::*;
+
+    #[test]
+    fn booleans_are_written_as_configuration_files_want_them() {
+        assert_eq!(
+            render("t", "a = {{ a }}, b = {{ b }}", context! { a => true, b => 1 }),
+            "a = true, b = 1"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "template t: undefined value")]
+    fn an_undefined_variable_is_an_error() {
+        render("t", "{{ nobody }}", context! {});
+    }
+
+    #[test]
+    fn toml_strings_hold_anything() {
+        assert_eq!(toml_string("a\"b\\c\nd\u{7f}"), "\"a\\\"b\\\\c\\nd\\u007f\"");
+    }
 
     #[test]
     fn yaml_quotes_what_yaml_1_1_would_read_as_something_else() {

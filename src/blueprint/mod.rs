@@ -73,9 +73,10 @@ impl<'a> ClusterBlueprint<'a> {
     ) -> Self {
         let (mut everywhere, mut nodes, mut control_planes) =
             (Files::default(), Files::default(), Files::default());
-        system::add_shared(&mut everywhere, inventory);
+        system::add_shared(&mut everywhere);
         containerd::add_files(&mut everywhere, inventory, release);
         kubelet::add_unit(&mut nodes, inventory, false);
+        system::add_kernel(&mut nodes, inventory, true);
         network::add_shared(&mut nodes, inventory, pod_cidrs);
         load_balancer::add_files(&mut nodes, inventory);
         security::add_files(&mut control_planes, inventory);
@@ -103,6 +104,7 @@ impl<'a> ClusterBlueprint<'a> {
             network::add_files(&mut files, inventory, self.pod_cidrs, host);
         } else {
             kubelet::add_unit(&mut files, inventory, true);
+            system::add_kernel(&mut files, inventory, false);
         }
         let links = kubelet::add_files(&mut files, &self.kubelet, inventory, release, host, traits);
         if host.is_control_plane() {
@@ -117,8 +119,8 @@ impl<'a> ClusterBlueprint<'a> {
         HostBlueprint {
             host: host.name.clone(),
             packages: system::packages(inventory, host, traits.os_family),
-            modules: system::modules(),
-            sysctls: system::sysctls(inventory),
+            modules: system::modules(host.is_node()),
+            sysctls: if host.is_node() { system::sysctls(inventory) } else { BTreeMap::new() },
             swap: system::swap(inventory),
             directories: files.directories,
             binaries: system::binaries(host),

@@ -16,20 +16,25 @@ use crate::inventory::{Host, Inventory};
 use crate::release::MinorRelease;
 use crate::release::catalog::Image;
 
-/// overlay: containerd's snapshots. br_netfilter: lets kube-proxy see what crosses a bridge.
-const MODULES: [&str; 2] = ["br_netfilter", "overlay"];
 /// What `routes` chains and what the supported network plugins expect to find; they bring their own beside.
 const CNI_PLUGINS: [&str; 7] =
     ["bandwidth", "bridge", "firewall", "host-local", "loopback", "portmap", "tuning"];
 
 /// What every host has.
-pub(super) fn add_shared(files: &mut Files, inventory: &Inventory) {
+pub(super) fn add_shared(files: &mut Files) {
     files.directory(CONFIG_DIRECTORY, 0o755);
     files.directory(KUBERNETES_DIRECTORY, 0o755);
     // Workers have it too: a kubelet without it logs an error at every start.
     files.directory(MANIFESTS_DIRECTORY, 0o700);
-    let modules: String = modules().iter().map(|module| format!("{module}\n")).collect();
+}
+
+/// The kernel as this kind of host needs it. A host for etcd only forwards nothing.
+pub(super) fn add_kernel(files: &mut Files, inventory: &Inventory, is_node: bool) {
+    let modules: String = modules(is_node).iter().map(|module| format!("{module}\n")).collect();
     files.add("/etc/modules-load.d/keelwright.conf", text_file(FileGroup::System, 0o644, modules));
+    if !is_node {
+        return;
+    }
     // 99: a distribution's own file must not switch forwarding off again.
     let sysctls: String =
         sysctls(inventory).iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
@@ -46,8 +51,10 @@ pub(super) fn add_files(files: &mut Files, inventory: &Inventory, cluster_uid: &
     files.add(&path, text_file(FileGroup::System, 0o644, format!("{marker}\n")));
 }
 
-pub(super) fn modules() -> BTreeSet<String> {
-    MODULES.map(str::to_owned).into()
+/// overlay: containerd's snapshots. br_netfilter: lets kube-proxy see what crosses a bridge.
+pub(super) fn modules(is_node: bool) -> BTreeSet<String> {
+    let modules: &[&str] = if is_node { &["br_netfilter", "overlay"] } else { &["overlay"] };
+    modules.iter().map(|module| (*module).to_owned()).collect()
 }
 
 pub(super) fn sysctls(inventory: &Inventory) -> BTreeMap<String, String> {
@@ -81,14 +88,15 @@ pub(super) fn swap(inventory: &Inventory) -> SwapPolicy {
 
 pub(super) fn packages(inventory: &Inventory, host: &Host, family: OsFamily) -> BTreeSet<String> {
     let mut packages = match family {
-        OsFamily::Debian => {
-            vec!["conntrack", "ethtool", "iproute2", "iptables", "kmod", "mount", "socat", "util-linux"]
-        }
-        OsFamily::RedHat => {
-            vec!["conntrack-tools", "ethtool", "iproute", "iptables-nft", "kmod", "socat", "util-linux"]
-        }
+        OsFamily::Debian => vec!["iproute2", "kmod", "mount", "util-linux"],
+        OsFamily::RedHat => vec!["iproute", "kmod", "util-linux"],
     };
     if host.is_node() {
+        packages.extend(["ethtool", "socat"]);
+        packages.extend(match family {
+            OsFamily::Debian => ["conntrack", "iptables"],
+            OsFamily::RedHat => ["conntrack-tools", "iptables-nft"],
+        });
         if routes_pods(inventory) {
             packages.push("nftables");
         }

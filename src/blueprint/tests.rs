@@ -1,6 +1,6 @@
 //! Whole hosts, and rules that hold for every file of every host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use camino::Utf8Path;
@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inventory::{Origin, parse};
+use crate::pki::{KeyId, SecretContent, spec};
 use crate::release::{KubeVersion, SUPPORTED, release_of};
 use crate::render::to_yaml;
 
@@ -221,6 +222,36 @@ fn every_file_has_a_directory_and_every_restarted_unit_is_wanted() {
     }
 }
 
+/// Hosts and the list of certificates are written apart: neither may name what the other does not know.
+#[test]
+fn hosts_hold_every_key_that_is_issued_and_no_other() {
+    for text in [SMALL, VIP] {
+        let inventory = inventory(text);
+        let issued = spec::certificates(&inventory, None);
+        let mut used = BTreeSet::new();
+        for host in inventory.hosts.keys() {
+            for file in blueprint(&inventory, host.as_str(), &HostTraits::default()).files.values() {
+                let Content::Secret(secret) = &file.content else { continue };
+                match secret {
+                    SecretContent::Certificate { key }
+                    | SecretContent::PrivateKey { key }
+                    | SecretContent::PublicKey { key }
+                    | SecretContent::ClientPem { key } => used.insert(key.clone()),
+                    SecretContent::Kubeconfig { key, user, .. } => {
+                        assert_eq!(&issued[key].common_name, user);
+                        used.insert(key.clone())
+                    }
+                    SecretContent::KubeletConfig { .. } | SecretContent::EncryptionConfiguration => true,
+                };
+            }
+        }
+        // The operator's own, on no host.
+        used.insert(KeyId::super_admin());
+        let known: BTreeSet<KeyId> = issued.into_keys().chain(spec::bare_keys()).collect();
+        assert_eq!(used, known);
+    }
+}
+
 #[test]
 fn workers_hold_no_key_but_their_own() {
     let blueprint = blueprint(&inventory(SMALL), "worker-1", &HostTraits::default());
@@ -233,6 +264,16 @@ fn workers_hold_no_key_but_their_own() {
         })
         .collect();
     assert_eq!(secrets, ["kubeconfig of the kubelet", "certificate ca", "client pair worker-1/kubelet"]);
+}
+
+#[test]
+fn scripts_are_shell_and_switches_are_toml() {
+    let blueprint = blueprint(&inventory(SMALL), "worker-1", &HostTraits::default());
+    let Content::Text(script) = &blueprint.files["/etc/keelwright/routes.sh"].content else { panic!() };
+    let checked = std::process::Command::new("sh").args(["-n", "-c", script]).status().unwrap();
+    assert!(checked.success());
+    let Content::Text(config) = &blueprint.files["/etc/containerd/config.toml"].content else { panic!() };
+    assert!(config.contains("SystemdCgroup = true\n"), "{config}");
 }
 
 #[test]

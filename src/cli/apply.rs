@@ -230,6 +230,12 @@ async fn run(
     let journal = Mutex::new(journal);
     let events = |event: Event| {
         view.show(&event);
+        if let Event::StepEnded { step, .. } = &event
+            && outline.plan.step(step).is_some_and(|step| step.stage == Stage::ApiReady)
+            && let Err(error) = operation.vault.mark_etcd_established()
+        {
+            eprintln!("warning: the vault cannot be written: {error}");
+        }
         let keep = !matches!(event, Event::Progress { .. } | Event::Waiting { .. });
         if let (true, Ok(value), Ok(mut journal)) = (keep, serde_json::to_value(&event), journal.lock())
             && let Err(error) = journal.append(&value)
@@ -268,12 +274,6 @@ async fn run(
     });
     let outcome = execute(&outline.plan, &setting, &ports, stopped).await;
     interrupt.abort();
-    let formed = outcome.done.iter().any(|id| {
-        outline.plan.step(id).is_some_and(|step| step.stage == Stage::ApiReady)
-    });
-    if formed {
-        operation.vault.mark_etcd_established().map_err(failed)?;
-    }
     let gone: Vec<_> = outline
         .plan
         .steps

@@ -45,7 +45,8 @@ enum LoadError {
 /// Of kind [`ErrorKind::Usage`], when the file cannot be read or is not a valid inventory.
 pub fn load(path: &Utf8Path) -> Result<Inventory, CommandError> {
     let bytes = read(path)?;
-    let base = directory_of(path).ok_or_else(|| CommandError::new(ErrorKind::Usage, LoadError::WorkingDirectory))?;
+    let base =
+        directory_of(path).ok_or_else(|| CommandError::new(ErrorKind::Usage, LoadError::WorkingDirectory))?;
     let home = std::env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok());
     let origin = Origin { file: path.as_str(), base: &base, home: home.as_deref() };
     match parse(&bytes, &origin) {
@@ -122,4 +123,84 @@ fn kind_of(kind: std::fs::FileType) -> &'static str {
 fn directory_of(path: &Utf8Path) -> Option<Utf8PathBuf> {
     let here = Utf8PathBuf::from_path_buf(std::env::current_dir().ok()?).ok()?;
     Some(here.join(path).parent()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scratch(Utf8PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("keelwright-load-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Scratch(Utf8PathBuf::from_path_buf(path).unwrap())
+        }
+
+        fn file(&self, content: &[u8]) -> Utf8PathBuf {
+            let path = self.0.join("inventory.yaml");
+            std::fs::write(&path, content).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[track_caller]
+    fn refused(path: &Utf8Path, parts: &[&str]) {
+        let error = load(path).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Usage);
+        for part in parts {
+            assert!(error.to_string().contains(part), "{part:?} is not in {error}");
+        }
+    }
+
+    #[test]
+    fn row_01_missing_or_a_directory() {
+        let scratch = Scratch::new("row-01");
+        refused(&scratch.0.join("none.yaml"), &["cannot read inventory", "No such file", "keelwright init"]);
+        refused(&scratch.0, &["it is a directory, not a regular file"]);
+    }
+
+    #[test]
+    fn row_02_too_large_or_not_a_regular_file() {
+        let scratch = Scratch::new("row-02");
+        let path = scratch.file(&vec![b' '; SIZE_LIMIT + 1]);
+        refused(&path, &["inventory is 4194305 bytes, limit 4 MiB"]);
+        let fifo = scratch.0.join("fifo");
+        nix::unistd::mkfifo(fifo.as_std_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        refused(&fifo, &["it is a FIFO"]);
+        refused(Utf8Path::new("/dev/zero"), &["it is a device"]);
+    }
+
+    #[test]
+    fn row_03_encodings() {
+        let scratch = Scratch::new("row-03");
+        refused(&scratch.file(b"kind: \xff\n"), &["not valid UTF-8 at byte 6", ":1:7"]);
+        refused(&scratch.file(b"\xff\xfek\0"), &["UTF-16"]);
+        refused(&scratch.file(b"kind: a\nb: \0\n"), &["NUL character at byte 11", ":2:4"]);
+        let text = format!("\u{feff}{}", crate::inventory::MINIMAL);
+        assert!(load(&scratch.file(text.as_bytes())).is_ok());
+    }
+
+    #[test]
+    fn problems_are_shown_with_their_lines() {
+        let scratch = Scratch::new("shown");
+        let path = scratch.file(crate::inventory::MINIMAL.replace("roles:", "rolls:").as_bytes());
+        refused(
+            &path,
+            &[
+                "has 1 problem",
+                "did you mean `roles`?",
+                " 6 |   - {name: node-1",
+                "^^^^^",
+                "Hint: nothing on any machine",
+            ],
+        );
+    }
 }

@@ -1,9 +1,19 @@
 //! The command line: one file per command; errors become exit codes and hints here.
 
+pub mod adapters;
+pub mod apply;
 pub mod bundle;
+pub mod check;
+pub mod completions;
 pub mod error;
+pub mod init;
 pub mod inventory;
+pub mod kubeconfig;
 pub mod lab;
+pub mod operation;
+pub mod status;
+pub mod view;
+pub mod man;
 
 use std::process::ExitCode;
 
@@ -24,16 +34,36 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::CheckArgs),
+    Plan(apply::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Status(status::StatusArgs),
+    Diff(status::DiffArgs),
+    Kubeconfig(kubeconfig::KubeconfigArgs),
+    Reset(apply::ResetArgs),
+    Init(init::InitArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Parses the arguments, runs the command, prints its error and returns its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Check(args) => check::run(args),
+        Command::Plan(args) => apply::run_plan(args),
+        Command::Apply(args) => apply::run_apply(args),
+        Command::Status(args) => status::run_status(args),
+        Command::Diff(args) => status::run_diff(args),
+        Command::Kubeconfig(args) => kubeconfig::run(args),
+        Command::Reset(args) => apply::run_reset(args),
+        Command::Init(args) => init::run(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     };
     match result {
         Ok(code) => code,

@@ -132,35 +132,35 @@ async fn run_action(
         }
         Action::AwaitApi { host } => {
             let what = format!("the API server on {host}");
-            until(step, ports, timeouts.api_ready, &what, async || ports.kube.ready(host).await).await
+            until(step, ports, timeouts.api_ready, Patience::UntilRefused, &what, async || ports.kube.ready(host).await).await
         }
         Action::ApplyObjects { set, names } => apply_objects(step, *set, names, setting, ports).await,
         Action::PatchNode { node, wish } => {
             let what = format!("node {node} to register");
-            until(step, ports, timeouts.node_ready, &what, async || register(ports, node, wish).await).await
+            until(step, ports, timeouts.node_ready, Patience::UntilRefused, &what, async || register(ports, node, wish).await).await
         }
         Action::AwaitNode { node } => {
             let what = format!("node {node} to be Ready");
-            until(step, ports, timeouts.node_ready, &what, async || node_ready(ports, node).await).await
+            until(step, ports, timeouts.node_ready, Patience::UntilRefused, &what, async || node_ready(ports, node).await).await
         }
         Action::AwaitServing => {
-            until(step, ports, timeouts.node_ready, "CoreDNS and kube-proxy", async || serving(ports).await)
+            until(step, ports, timeouts.node_ready, Patience::UntilRefused, "CoreDNS and kube-proxy", async || serving(ports).await)
                 .await
         }
         Action::AddLearner { peer_url } => {
-            until(step, ports, timeouts.api_ready, "etcd to accept a learner", async || {
+            until(step, ports, timeouts.api_ready, Patience::UntilDeadline, "etcd to accept a learner", async || {
                 ports.etcd.add_learner(peer_url).await.map(drop)
             })
             .await
         }
         Action::PromoteLearner { peer_url } => {
-            until(step, ports, timeouts.api_ready, "the etcd learner to catch up", async || {
+            until(step, ports, timeouts.api_ready, Patience::UntilDeadline, "the etcd learner to catch up", async || {
                 promote(ports, peer_url).await
             })
             .await
         }
         Action::RemoveMember { id, .. } => {
-            until(step, ports, timeouts.api_ready, "etcd to remove the member", async || {
+            until(step, ports, timeouts.api_ready, Patience::UntilDeadline, "etcd to remove the member", async || {
                 ports.etcd.remove(*id).await
             })
             .await
@@ -198,11 +198,21 @@ fn node_skeleton(node: &HostName) -> Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
 }
 
+/// What ends the wait beside the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// The Kubernetes API saying that the request itself is wrong.
+    UntilRefused,
+    /// Nothing: etcd says "not yet" with the same codes as "never".
+    UntilDeadline,
+}
+
 /// Tries until it works or the deadline has passed; the last reason is what the error says.
 async fn until<F>(
     step: &Step,
     ports: &Ports<'_>,
     deadline_seconds: u32,
+    patience: Patience,
     what: &str,
     attempt: F,
 ) -> Result<(), Failure>
@@ -216,6 +226,9 @@ where
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
+        if patience == Patience::UntilRefused && is_final(&error) {
+            return Err(failure(format!("{what}: {error}")));
+        }
         if !told {
             told = true;
             (ports.events)(Event::Waiting { step: step.id.clone(), what: what.to_owned() });
@@ -224,6 +237,14 @@ where
             return Err(failure(format!("waited {deadline_seconds} s for {what}: {error}")));
         }
         ports.clock.wait(POLL).await;
+    }
+}
+
+/// An answer that waiting cannot change: the server understood and said no.
+fn is_final(error: &KubeError) -> bool {
+    match error {
+        KubeError::Unreachable(_) => false,
+        KubeError::Refused { code, .. } => matches!(code, 400 | 405 | 413 | 415 | 422),
     }
 }
 
@@ -240,7 +261,7 @@ async fn apply_objects(
         if !names.is_empty() && !names.contains(&key) {
             continue;
         }
-        until(step, ports, setting.policy.timeouts.api_ready, &key, async || {
+        until(step, ports, setting.policy.timeouts.api_ready, Patience::UntilRefused, &key, async || {
             ports.kube.apply(object).await.map(drop)
         })
         .await?;

@@ -6,9 +6,13 @@ mod diagnostic;
 mod ids;
 mod model;
 mod parse;
+mod schema;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use ids::{ClusterName, HostName, InvalidName};
 pub use model::*;
-pub use parse::{Origin, parse};
 pub(crate) use parse::SIZE_LIMIT;
+#[cfg(test)]
+pub(crate) use parse::tests::MINIMAL;
+pub use parse::{Origin, parse};
+pub use schema::inventory_schema;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::LabError;
-use super::names::{MachineName, Role};
+use super::names::Role;
 use super::network::{POD_CIDR, SERVICE_CIDR};
 use super::state::{LabState, Machine};
 
@@ -18,8 +18,8 @@ struct Inventory {
     metadata: Metadata,
     kubernetes: Kubernetes,
     hosts: Vec<Host>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    bastions: Vec<Bastion>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etcd: Option<Etcd>,
     network: Network,
     kubelet: Kubelet,
     containerd: Containerd,
@@ -44,13 +44,6 @@ struct Host {
 }
 
 #[derive(Serialize)]
-struct Bastion {
-    name: String,
-    address: Ipv4Addr,
-    ssh: Ssh,
-}
-
-#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Ssh {
     user: &'static str,
@@ -58,7 +51,23 @@ struct Ssh {
     key: PathBuf,
     host_keys: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    bastion: Option<String>,
+    bastion: Option<Bastion>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Bastion {
+    host: Ipv4Addr,
+    user: &'static str,
+    port: u16,
+    key: PathBuf,
+    host_keys: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Etcd {
+    allow_even_members: bool,
 }
 
 #[derive(Serialize)]
@@ -95,45 +104,45 @@ struct Containerd {
 
 /// Writes out the inventory of a lab's machines. Spares are left out: they are for adding later.
 pub(crate) fn render(state: &LabState, key: &Path) -> Result<String, LabError> {
-    let bastion = state.machines.iter().find(|machine| machine.name.role() == Role::Bastion);
-    let ssh = |machine: &Machine, via: Option<MachineName>| Ssh {
+    let host_keys = |machine: &Machine| vec![machine.host_key.clone()];
+    let via = |machine: &Machine| Bastion {
+        host: machine.address,
         user: "root",
         port: machine.ssh_port,
         key: key.to_owned(),
-        host_keys: vec![machine.host_key.clone()],
-        bastion: via.map(|name| name.to_string()),
+        host_keys: host_keys(machine),
     };
-    let mut hosts = Vec::new();
-    let mut bastions = Vec::new();
-    for machine in &state.machines {
-        let role = match machine.name.role() {
-            Role::ControlPlane => "control-plane",
-            Role::Worker => "worker",
-            Role::Etcd => "etcd",
-            Role::Bastion => {
-                bastions.push(Bastion {
-                    name: machine.name.to_string(),
-                    address: machine.address,
-                    ssh: ssh(machine, None),
-                });
-                continue;
-            }
-            Role::Spare => continue,
-        };
-        hosts.push(Host {
-            name: machine.name.to_string(),
-            roles: vec![role],
-            address: machine.address,
-            ssh: ssh(machine, bastion.map(|machine| machine.name)),
-        });
-    }
+    let bastion = state.machines.iter().find(|machine| machine.name.role() == Role::Bastion);
+    let host = |machine: &Machine, role: &'static str| Host {
+        name: machine.name.to_string(),
+        roles: vec![role],
+        address: machine.address,
+        ssh: Ssh {
+            user: "root",
+            port: machine.ssh_port,
+            key: key.to_owned(),
+            host_keys: host_keys(machine),
+            bastion: bastion.map(via),
+        },
+    };
+    let of_role = |role: Role| state.machines.iter().filter(move |machine| machine.name.role() == role);
+    let hosts: Vec<Host> = of_role(Role::ControlPlane)
+        .map(|machine| host(machine, "control-plane"))
+        .chain(of_role(Role::Worker).map(|machine| host(machine, "worker")))
+        .chain(of_role(Role::Etcd).map(|machine| host(machine, "etcd")))
+        .collect();
+    let members = match of_role(Role::Etcd).count() {
+        0 => of_role(Role::ControlPlane).count(),
+        dedicated => dedicated,
+    };
     let inventory = Inventory {
         api_version: "keelwright.dev/v1",
         kind: "Cluster",
         metadata: Metadata { name: state.name.to_string() },
         kubernetes: Kubernetes { version: state.kubernetes_version.clone() },
         hosts,
-        bastions,
+        // Elsewhere an even number is a mistake; in a lab it is what was asked for.
+        etcd: members.is_multiple_of(2).then_some(Etcd { allow_even_members: true }),
         network: Network {
             pod_cidrs: vec![POD_CIDR],
             service_cidrs: vec![SERVICE_CIDR],
@@ -151,38 +160,55 @@ pub(crate) fn render(state: &LabState, key: &Path) -> Result<String, LabError> {
 #[cfg(test)]
 mod tests {
     use super::super::cgroup::CgroupLayout;
+    use super::super::keys;
+    use super::super::names::MachineName;
     use super::*;
+    use crate::inventory::{Inventory, Origin, parse};
 
-    fn lab(names: &[&str]) -> LabState {
+    /// The inventory of a lab with these machines, as `apply` would read it.
+    fn read(names: &[&str]) -> (LabState, Inventory) {
         let cgroups = CgroupLayout::V1 { directories: Vec::new() };
         let mut state = LabState::new("lab".parse().unwrap(), 3, "0".into(), "v1.37.1".into(), cgroups);
         for name in names {
             let name: MachineName = name.parse().unwrap();
-            let host_key = format!("ssh-ed25519 {name}");
+            let host_key = keys::generate().unwrap().public;
             state.machines.push(Machine { name, address: name.address(3), ssh_port: 22, host_key });
         }
-        state
+        let text = render(&state, Path::new("/l/id")).unwrap();
+        let origin = Origin { file: "inventory.yaml", base: "/l".into(), home: None };
+        match parse(text.as_bytes(), &origin) {
+            Ok((inventory, _)) => (state, inventory),
+            Err(problems) => panic!("{problems:?}\n{text}"),
+        }
     }
 
     #[test]
-    fn hosts_have_roles_addresses_and_pinned_keys() {
-        let text = render(&lab(&["cp-1", "worker-1", "spare-1"]), Path::new("/l/id")).unwrap();
-        let value: serde_json::Value = serde_yaml::from_str(&text).unwrap();
-        assert_eq!(value["apiVersion"], "keelwright.dev/v1");
-        assert_eq!(value["hosts"].as_array().unwrap().len(), 2, "{text}");
-        assert_eq!(value["hosts"][0]["roles"][0], "control-plane");
-        assert_eq!(value["hosts"][1]["address"], "198.18.3.101");
-        assert_eq!(value["hosts"][1]["ssh"]["hostKeys"][0], "ssh-ed25519 worker-1");
-        assert_eq!(value["kubelet"]["config"]["failCgroupV1"], false);
-        assert_eq!(value["network"]["podCidrs"][0], "198.19.0.0/17");
-        assert!(value.get("bastions").is_none());
+    fn hosts_have_roles_addresses_and_pinned_keys_and_spares_are_left_out() {
+        let (state, inventory) = read(&["cp-1", "worker-1", "spare-1"]);
+        assert_eq!(inventory.hosts.len(), 2);
+        let worker = inventory.hosts.values().find(|host| host.name.as_str() == "worker-1").unwrap();
+        assert_eq!(worker.address.to_string(), "198.18.3.101");
+        assert_eq!(worker.ssh.host_keys, [state.machines[1].host_key.clone()]);
+        assert_eq!(worker.ssh.keys, ["/l/id"]);
+        assert!(worker.ssh.bastions.is_empty());
+        assert!(inventory.containerd.restrict_oom_score_adj);
+        assert_eq!(inventory.kubelet.config.len(), 2);
     }
 
     #[test]
     fn with_a_bastion_every_host_is_reached_through_it() {
-        let text = render(&lab(&["cp-1", "bastion-1"]), Path::new("/l/id")).unwrap();
-        let value: serde_json::Value = serde_yaml::from_str(&text).unwrap();
-        assert_eq!(value["hosts"][0]["ssh"]["bastion"], "bastion-1");
-        assert_eq!(value["bastions"][0]["name"], "bastion-1");
+        let (state, inventory) = read(&["cp-1", "bastion-1"]);
+        let host = inventory.hosts.values().next().unwrap();
+        assert_eq!(host.ssh.bastions[0].host, "198.18.3.2");
+        assert_eq!(host.ssh.bastions[0].host_keys, [state.machines[1].host_key.clone()]);
+        assert_eq!(inventory.hosts.len(), 1);
+    }
+
+    #[test]
+    fn any_number_of_members_makes_a_valid_inventory() {
+        read(&["cp-1"]);
+        read(&["cp-1", "cp-2", "worker-1"]);
+        read(&["cp-1", "cp-2", "cp-3", "etcd-1", "etcd-2"]);
+        read(&["cp-1", "etcd-1", "etcd-2", "etcd-3"]);
     }
 }

@@ -10,6 +10,7 @@ pub(crate) fn host(name: &str, address: &str, roles: &[Role]) -> Host {
     Host {
         name: HostName::parse(name).unwrap(),
         address: address.parse().unwrap(),
+        secondary_address: None,
         roles: roles.iter().copied().collect(),
         arch: Arch::Amd64,
         ssh: Ssh {

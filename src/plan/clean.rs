@@ -1,6 +1,7 @@
 //! Taking everything of ours off a machine: `reset`, and a host that left the inventory.
 
 use super::lower::run;
+use crate::command::quote;
 use crate::exec::script::Op;
 
 /// Units of ours, last started first.
@@ -13,7 +14,7 @@ const UNITS: [&str; 5] = [
 ];
 
 /// Files and trees of ours. Distribution packages stay: others may use them by now.
-const TREES: [&str; 22] = [
+const TREES: [&str; 24] = [
     "/etc/kubernetes",
     "/etc/cni/net.d",
     "/etc/containerd",
@@ -26,6 +27,8 @@ const TREES: [&str; 22] = [
     "/etc/systemd/system/containerd.service",
     "/etc/systemd/system/keelwright-apiserver-lb.service",
     "/etc/systemd/system/keelwright-routes.service",
+    "/etc/systemd/networkd.conf.d/10-keelwright.conf",
+    "/usr/libexec/kubernetes",
     "/opt/cni",
     "/usr/local/bin/kubelet",
     "/usr/local/bin/kubectl",
@@ -59,6 +62,8 @@ exit 0
 const NETWORK: &str = r#"
 for i in cni0 kube-ipvs0 nodelocaldns; do ip link del "$i" 2>/dev/null; done
 ip -o link show type veth 2>/dev/null | sed -n 's/^[0-9]*: \(veth[0-9a-f]*\)@.*/\1/p' | while read -r i; do ip link del "$i" 2>/dev/null; done
+ip route flush proto 91 2>/dev/null
+ip -6 route flush proto 91 2>/dev/null
 for t in keelwright kube-proxy; do
   for f in inet ip ip6; do nft delete table "$f" "$t" 2>/dev/null; done
 done
@@ -79,16 +84,28 @@ pub(super) fn operations(etcd_data_dir: &str) -> Vec<Op> {
     ops.push(run(["sh", "-c", STOP], "containers end before their files go"));
     ops.push(run(["sh", "-c", NETWORK], "no interface, rule or route of the cluster stays"));
     for directory in CONTENTS.iter().chain([&etcd_data_dir]) {
-        ops.push(run(
-            ["find", directory, "-xdev", "-mindepth", "1", "-delete"],
-            "the directory may be a mount point",
-        ));
-        let remove = format!("rmdir {directory} 2>/dev/null; exit 0");
-        ops.push(run(["sh", "-c", &remove], "unless it is a mount point"));
+        let empty = format!("[ ! -d {0} ] || find {0} -xdev -mindepth 1 -delete; rmdir {0} 2>/dev/null; exit 0", quote(directory));
+        ops.push(run(["sh", "-c", &empty], "the directory goes unless it is a mount point of its own"));
     }
     for path in TREES {
         ops.push(Op::Remove { path: path.to_owned(), recursive: true });
     }
     ops.push(run(["systemctl", "daemon-reload"], "unit files are gone"));
     ops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stops_everything_before_it_removes_anything() {
+        let ops = operations("/var/lib/etcd");
+        let first_removal = ops.iter().position(|op| matches!(op, Op::Remove { .. })).unwrap();
+        let last_stop = ops.iter().rposition(|op| match op {
+            Op::Run { command, .. } => command.argv.iter().any(|word| word.contains("disable --now")),
+            _other => false,
+        });
+        assert!(last_stop.unwrap() < first_removal);
+    }
 }

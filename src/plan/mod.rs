@@ -12,6 +12,7 @@ mod host;
 pub mod lower;
 pub mod model;
 mod remove;
+pub mod quorum;
 pub mod report;
 pub mod safety;
 pub mod show;

@@ -100,6 +100,34 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The address of a machine.
+    pub fn address(&self, machine: &str) -> String {
+        let name: MachineName = machine.parse().unwrap();
+        let machine = self.lab.machines().iter().find(|machine| machine.name == name);
+        machine.unwrap().address.to_string()
+    }
+
+    /// Puts an executable onto a machine.
+    pub fn put(&self, machine: &str, source: &Path, path: &str) {
+        let name: MachineName = machine.parse().unwrap();
+        let mut command = self.lab.ssh(name, "root").unwrap();
+        command.arg("--").arg(format!("cat > {path} && chmod 755 {path}"));
+        command.stdin(std::fs::File::open(source).unwrap());
+        assert!(command.status().unwrap().success(), "{machine}: {path}");
+    }
+
+    /// Copies trees from one machine to another.
+    pub fn copy(&self, from: &str, to: &str, paths: &str) {
+        let ssh = |machine: &str| self.lab.ssh(machine.parse().unwrap(), "root").unwrap();
+        let mut read = ssh(from);
+        read.arg("--").arg(format!("tar -C / -cf - {paths}")).stdout(Stdio::piped());
+        let mut read = read.spawn().unwrap();
+        let mut write = ssh(to);
+        write.arg("--").arg("tar -C / -xf -").stdin(read.stdout.take().unwrap());
+        assert!(write.status().unwrap().success(), "{from} to {to}: {paths}");
+        assert!(read.wait().unwrap().success(), "{from} to {to}: {paths}");
+    }
+
     /// kubectl with an administrator's kubeconfig, from outside.
     pub fn kubectl(&self, args: &[&str]) -> String {
         let kubeconfig = self.lab.directory().join("kubeconfig");

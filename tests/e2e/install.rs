@@ -27,17 +27,50 @@ fn installs_the_newest_minor_highly_available() {
 }
 
 #[test]
-fn installs_the_oldest_minor() {
+fn kubeadm_joins_a_worker_and_a_control_plane_to_the_oldest_minor() {
     if skipped() {
         return;
     }
-    let cluster = Cluster::new("e2e-old", "v1.34.4", 1, 1, 0);
+    let cluster = Cluster::new("e2e-old", "v1.34.4", 1, 1, 2);
+    // The machines kubeadm joins have no balancer of ours, so the endpoint is one that all can reach.
+    let address = cluster.address("cp-1");
+    cluster.edit(|text| format!("{text}endpoint:\n  external: {{host: {address}, port: 6443}}\n"));
     let time = cluster.apply();
     eprintln!("apply of 1+1 with v1.34.4 took {:.1} s", time.as_secs_f64());
     assert_eq!(cluster.ready_nodes(), ["cp-1", "worker-1"]);
     kubeadm_finds_its_own_layout(&cluster);
     assert_eq!(cluster.steps_left(), Vec::<String>::new(), "a second plan is empty");
+
+    let join = cluster.ask("cp-1", "/root/kubeadm token create --print-join-command 2>/dev/null");
+    join_with_kubeadm(&cluster, "spare-1", &join);
+    let uploaded = cluster.ask("cp-1", "/root/kubeadm init phase upload-certs --upload-certs 2>/dev/null");
+    let key = uploaded.lines().last().unwrap();
+    join_with_kubeadm(&cluster, "spare-2", &format!("{join} --control-plane --certificate-key {key}"));
+    let nodes = cluster.kubectl(&["get", "nodes", "-o", "name"]);
+    assert!(nodes.contains("node/spare-1") && nodes.contains("node/spare-2"), "{nodes}");
+    let api = cluster.kubectl(&["-n", "kube-system", "get", "pod", "kube-apiserver-spare-2", "-o", "name"]);
+    assert_eq!(api, "pod/kube-apiserver-spare-2");
 }
+
+/// Gives a bare machine what every installer expects (runtime, kubelet, images), then runs kubeadm.
+fn join_with_kubeadm(cluster: &Cluster, machine: &str, join: &str) {
+    let paths = "usr/local/bin usr/local/sbin opt/cni/bin etc/containerd etc/crictl.yaml etc/sysctl.d \
+        etc/systemd/system/containerd.service etc/systemd/system/kubelet.service \
+        etc/systemd/system/kubelet.service.d";
+    cluster.copy("cp-1", machine, paths);
+    cluster.copy("cp-1", machine, "var/lib/keelwright/artifacts");
+    cluster.put(machine, &cluster.bundle().join("files/kubeadm"), "/root/kubeadm");
+    cluster.ask(
+        machine,
+        "sysctl -q --system; systemctl daemon-reload; systemctl restart containerd; systemctl enable -q kubelet
+         for a in /var/lib/keelwright/artifacts/*; do
+           if tar tf \"$a\" oci-layout >/dev/null 2>&1; then ctr -n k8s.io images import --no-unpack \"$a\" >/dev/null; fi
+         done
+         rm -rf /var/lib/keelwright",
+    );
+    cluster.ask(machine, &format!("{} --ignore-preflight-errors=all 2>&1", join.replacen("kubeadm", "/root/kubeadm", 1)));
+}
+
 
 /// DNS from a pod, and a NodePort on every node.
 fn serves(cluster: &Cluster) {
@@ -58,7 +91,25 @@ fn serves(cluster: &Cluster) {
 
 /// The real kubeadm of the same version reads what is there.
 fn kubeadm_finds_its_own_layout(cluster: &Cluster) {
-    let kubeadm = cluster.bundle().join("files/kubeadm");
-    let key = cluster.directory().join("id_ed25519");
-    let _ = (kubeadm, key);
+    cluster.put("cp-1", &cluster.bundle().join("files/kubeadm"), "/root/kubeadm");
+    let table = cluster.ask("cp-1", "/root/kubeadm certs check-expiration 2>/dev/null");
+    for name in [
+        "admin.conf",
+        "apiserver",
+        "apiserver-etcd-client",
+        "apiserver-kubelet-client",
+        "controller-manager.conf",
+        "etcd-healthcheck-client",
+        "etcd-peer",
+        "etcd-server",
+        "front-proxy-client",
+        "scheduler.conf",
+        "ca",
+        "etcd-ca",
+        "front-proxy-ca",
+    ] {
+        let row = table.lines().find(|line| line.split_whitespace().next() == Some(name));
+        let row = row.unwrap_or_else(|| panic!("kubeadm does not list {name}:\n{table}"));
+        assert!(!row.contains("MISSING"), "{row}");
+    }
 }

@@ -7,10 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::kubelet_config::{is_plain, kubelet_configuration};
 use super::object::{config_map, string_map};
-use super::{API_SERVER_PORT, ClusterInputs, yaml};
-use crate::blueprint::{ComponentExtras, HostPathMount, cluster_extra_args};
+use super::{ClusterInputs, yaml};
+use crate::blueprint::{
+    ComponentExtras, HostPathMount, api_server_port, cluster_extra_args, kubelet_configuration,
+};
 use crate::inventory::{Endpoint, EtcdPlacement, Host, bracketed};
 
 /// kubeadm's mark on a ConfigMap whose content it generated itself, and may generate anew.
@@ -112,11 +113,13 @@ pub(super) fn comma_separated<T: ToString>(items: &[T]) -> String {
 /// The hosts' own `config.yaml` may differ (resolvConf, socket); this is what they share, and what a
 /// node that joins by token starts from.
 fn kubelet_config(inputs: &ClusterInputs) -> Value {
-    let document = yaml::write(&yaml::sorted(&kubelet_configuration(inputs.inventory)));
+    let inventory = inputs.inventory;
+    let document = yaml::write(&yaml::sorted(&kubelet_configuration(inventory).into()));
+    let generated = !inventory.security.cis && inventory.kubelet.config.is_empty();
     component_config_map(
         "kubelet-config",
         BTreeMap::from([("kubelet".to_owned(), document)]),
-        is_plain(inputs.inventory),
+        generated,
         ObjectMeta::default(),
     )
 }
@@ -170,12 +173,25 @@ fn discovery_endpoint(inputs: &ClusterInputs) -> String {
             .inventory
             .control_planes()
             .next()
-            .map(advertised)
+            .map(|host| advertised(host, inputs))
             .unwrap_or_else(|| inputs.inventory.control_plane_endpoint()),
         Endpoint::External { .. } | Endpoint::Vip { .. } => inputs.inventory.control_plane_endpoint(),
     }
 }
 
-fn advertised(host: &Host) -> String {
-    format!("{}:{API_SERVER_PORT}", bracketed(&host.address.to_string()))
+fn advertised(host: &Host, inputs: &ClusterInputs) -> String {
+    let port = api_server_port(inputs.inventory);
+    format!("{}:{port}", bracketed(&host.address.to_string()))
+}
+
+/// Lays `overlay` over `base`: objects key by key, everything else replaced.
+pub(super) fn merge(base: &mut Value, overlay: &Value) {
+    match (base, overlay) {
+        (Value::Object(base), Value::Object(overlay)) => {
+            for (key, value) in overlay {
+                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (base, overlay) => *base = overlay.clone(),
+    }
 }

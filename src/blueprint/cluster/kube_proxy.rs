@@ -11,8 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde_json::{Value, json};
 
-use super::config::{comma_separated, component_config_map};
-use super::kubelet_config::merge;
+use super::config::{comma_separated, component_config_map, merge};
 use super::object::{service_account, string_map, to_value};
 use super::{ClusterInputs, access, yaml};
 use crate::release::catalog::Image;

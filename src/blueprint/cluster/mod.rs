@@ -5,7 +5,6 @@ pub mod compare;
 mod config;
 mod coredns;
 mod kube_proxy;
-mod kubelet_config;
 pub mod manifest;
 pub mod node;
 mod object;
@@ -24,8 +23,6 @@ use crate::release::MinorRelease;
 
 /// The field manager of everything keelwright applies.
 pub const FIELD_MANAGER: &str = "keelwright";
-/// The port of every API server on its own address.
-pub const API_SERVER_PORT: u16 = 6443;
 
 /// Everything the objects depend on.
 #[derive(Debug, Clone, Copy)]

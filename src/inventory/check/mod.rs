@@ -1,13 +1,76 @@
-//! The rules that fields must keep together.
+//! The rules that fields must keep together and by Kubernetes; one file per part of the inventory.
+
+mod components;
+mod flags;
+mod hosts;
+mod kubelet_fields;
+mod network;
+mod syntax;
 
 use crate::inventory::parse::context::Context;
 use crate::inventory::parse::draft::Draft;
+use crate::inventory::parse::path::Path;
 use crate::inventory::parse::tree::Node;
+use crate::release::{SUPPORTED, release_of};
+
+/// What the rules look at, and where they report.
+struct Rules<'a> {
+    draft: &'a Draft,
+    root: &'a Node,
+    context: &'a Context<'a>,
+}
+
+impl Rules<'_> {
+    fn error(&self, path: &Path, message: impl Into<String>, help: impl Into<String>) {
+        self.context.add_error(self.place(path), path, message.into(), Some(help.into()));
+    }
+
+    fn warning(&self, path: &Path, message: impl Into<String>, help: impl Into<String>) {
+        self.context.add_warning(self.place(path), path, message.into(), Some(help.into()));
+    }
+
+    fn place(&self, path: &Path) -> Option<crate::inventory::Position> {
+        (!self.context.is_full()).then(|| self.root.locate(path))
+    }
+
+    fn host(index: usize) -> Path {
+        Path::root().key("hosts").index(index)
+    }
+}
 
 /// Reports every rule that the draft breaks.
-pub(crate) fn check(_draft: &Draft, _root: &Node, _context: &Context<'_>) {}
+pub(crate) fn check(draft: &Draft, root: &Node, context: &Context<'_>) {
+    let rules = Rules { draft, root, context };
+    rules.version();
+    rules.hosts();
+    rules.etcd();
+    rules.networks();
+    rules.endpoint();
+    rules.names();
+    rules.components();
+}
 
 /// The minors this release installs, as a person reads them.
 pub(crate) fn supported_versions() -> String {
-    "v1.34.x, v1.35.x, v1.36.x, v1.37.x".into()
+    SUPPORTED.iter().map(|release| format!("v{}.x", release.minor)).collect::<Vec<_>>().join(", ")
 }
+
+impl Rules<'_> {
+    fn version(&self) {
+        let Some(version) = self.draft.version else { return };
+        if release_of(version).is_err() {
+            let message =
+                format!("Kubernetes {version} is not supported; supported: {}", supported_versions());
+            let newest =
+                SUPPORTED.last().map(|release| release.default_patch.to_string()).unwrap_or_default();
+            self.error(
+                &Path::root().key("kubernetes").key("version"),
+                message,
+                format!("for example {newest}"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod rows;

@@ -64,7 +64,7 @@ fn header(top: &Table<'_>) -> bool {
             recognised = false;
             let hint = match text {
                 "kubeadm.k8s.io/v1beta3" | "kubeadm.k8s.io/v1beta4" => {
-                    "keelwright init --from kubeadm FILE makes an inventory of it".to_owned()
+                    "this is kubeadm's configuration; docs/inventory.md says where its fields go".to_owned()
                 }
                 _ => format!("write `{key}: {want}`"),
             };
@@ -78,7 +78,7 @@ fn header(top: &Table<'_>) -> bool {
 fn body(top: &Table<'_>) -> Draft {
     let name = top.require("metadata", "{name: prod}").and_then(|field| metadata(&field));
     let version = top.require("kubernetes", "{version: v1.37.1}").and_then(|field| kubernetes(&field));
-    let ssh = top.get("ssh").map_or_else(host::SshDefaults::default, |field| host::ssh_defaults(&field));
+    let ssh = host::ssh_defaults(top);
     let hosts = top.require("hosts", "[{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]");
     let hosts = hosts.map_or_else(Vec::new, |field| host::hosts(&field, &ssh));
     let mut draft = Draft {
@@ -184,7 +184,10 @@ fn endpoint(field: &Field<'_>) -> Option<Endpoint> {
     match given.iter().filter(|given| **given).count() {
         1 => node_local.or(external.flatten()).or(vip.flatten()),
         count => {
-            let message = format!("want one of nodeLocal, external, vip; got {}", if count == 0 { "none" } else { "several" });
+            let message = format!(
+                "want one of nodeLocal, external, vip; got {}",
+                if count == 0 { "none" } else { "several" }
+            );
             field.error(message, "leave `endpoint` out for a balancer on every node")
         }
     }
@@ -293,7 +296,10 @@ fn plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
             name if PLUGINS.contains(&name) => {
                 let needs = if name == "manifest" { "source" } else { "version" };
                 let example = if name == "manifest" { "cni.yaml" } else { "vX.Y.Z" };
-                field.error(format!("{name} needs a {needs}"), format!("write {{name: {name}, {needs}: {example}}}"))
+                field.error(
+                    format!("{name} needs a {needs}"),
+                    format!("write {{name: {name}, {needs}: {example}}}"),
+                )
             }
             _ => unknown_plugin(field),
         };

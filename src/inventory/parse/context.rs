@@ -28,7 +28,13 @@ impl<'a> Context<'a> {
         self.add(Severity::Error, position, path, message, help);
     }
 
-    pub fn add_warning(&self, position: Option<Position>, path: &Path, message: String, help: Option<String>) {
+    pub fn add_warning(
+        &self,
+        position: Option<Position>,
+        path: &Path,
+        message: String,
+        help: Option<String>,
+    ) {
         self.add(Severity::Warning, position, path, message, help);
     }
 
@@ -117,7 +123,8 @@ mod tests {
 
     #[test]
     fn local_paths_start_at_the_inventory_or_at_home() {
-        let origin = Origin { file: "x", base: Utf8Path::new("/srv/a"), home: Some(Utf8Path::new("/home/me")) };
+        let origin =
+            Origin { file: "x", base: Utf8Path::new("/srv/a"), home: Some(Utf8Path::new("/home/me")) };
         let context = Context::new(&origin);
         for (text, want) in [
             ("keys/id", "/srv/a/keys/id"),

@@ -56,6 +56,11 @@ impl DraftHost {
         self.address.into_iter().chain(self.secondary_address)
     }
 
+    /// Whether a kubelet joins the cluster here.
+    pub fn is_node(&self) -> bool {
+        self.has(Role::ControlPlane) || self.has(Role::Worker)
+    }
+
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }

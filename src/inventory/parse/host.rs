@@ -5,22 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use camino::Utf8PathBuf;
 
+use super::bastion::{bastions, named_bastions};
 use super::cluster::split_port;
 use super::draft::DraftHost;
 use super::reader::{Field, Table};
 use super::scalar::quoted;
 use crate::inventory::{Arch, Bastion, HostName, Role, Ssh, Sudo, Taint, TaintEffect};
 
-/// `ssh` at the top of the file: what hosts have unless they say otherwise.
+/// `ssh` and `bastions` at the top of the file: what hosts have unless they say otherwise.
 #[derive(Default)]
 pub(super) struct SshDefaults {
+    /// `bastions` at the top, by name.
+    pub named: BTreeMap<String, Bastion>,
     user: Option<String>,
     port: Option<u16>,
-    keys: Vec<Utf8PathBuf>,
+    pub keys: Vec<Utf8PathBuf>,
     bastions: Vec<Bastion>,
     sudo: Option<Sudo>,
     host_keys: Vec<String>,
-    host_cas: Vec<String>,
+    pub host_cas: Vec<String>,
 }
 
 const SUDO: &[(&str, Sudo)] = &[("passwordless", Sudo::Passwordless), ("password", Sudo::Password)];
@@ -33,7 +36,7 @@ const EFFECTS: &[(&str, TaintEffect)] = &[
 ];
 
 /// What people write in `ssh`, and what it is called here.
-const SSH_MOVED: &[(&str, &str)] = &[
+pub(super) const SSH_MOVED: &[(&str, &str)] = &[
     ("identityFile", "key"),
     ("privateKey", "key"),
     ("keyPath", "key"),
@@ -45,22 +48,33 @@ const SSH_MOVED: &[(&str, &str)] = &[
     ("address", "host"),
 ];
 
-pub(super) fn ssh_defaults(field: &Field<'_>) -> SshDefaults {
-    let Some(table) = field.table() else { return SshDefaults::default() };
-    let mut defaults = SshDefaults {
+/// Reads `ssh` and `bastions` of the top of the file.
+pub(super) fn ssh_defaults(top: &Table<'_>) -> SshDefaults {
+    let ssh = top.get("ssh").and_then(|field| field.table());
+    let mut defaults = ssh.as_ref().map_or_else(SshDefaults::default, plain_defaults);
+    if let Some(field) = top.get("bastions") {
+        defaults.named = named_bastions(&field, &defaults);
+    }
+    if let Some(table) = ssh {
+        if let Some(field) = table.get("bastion") {
+            defaults.bastions = bastions(&field, &defaults.keys, &defaults);
+        }
+        table.moved(SSH_MOVED).finish();
+    }
+    defaults
+}
+
+fn plain_defaults(table: &Table<'_>) -> SshDefaults {
+    SshDefaults {
+        named: BTreeMap::new(),
         user: table.get("user").and_then(|field| user(&field)),
         port: table.get("port").and_then(|field| field.port()),
-        keys: keys(&table).unwrap_or_default(),
+        keys: keys(table).unwrap_or_default(),
         bastions: Vec::new(),
         sudo: table.get("sudo").and_then(|field| field.word("way to become root", SUDO)),
-        host_keys: host_keys(&table, "hostKeys").unwrap_or_default(),
-        host_cas: host_keys(&table, "hostCAs").unwrap_or_default(),
-    };
-    if let Some(field) = table.get("bastion") {
-        defaults.bastions = bastions(&field, &defaults.keys, &defaults.host_cas);
+        host_keys: host_keys(table, "hostKeys").unwrap_or_default(),
+        host_cas: host_keys(table, "hostCAs").unwrap_or_default(),
     }
-    table.moved(SSH_MOVED).finish();
-    defaults
 }
 
 pub(super) fn hosts(field: &Field<'_>, defaults: &SshDefaults) -> Vec<DraftHost> {
@@ -114,7 +128,14 @@ fn host(field: &Field<'_>, defaults: &SshDefaults) -> DraftHost {
         host.taints = field.items().unwrap_or_default().iter().filter_map(taint).collect();
     }
     table
-        .moved(&[("role", "roles"), ("ip", "address"), ("internalAddress", "address"), ("hostname", "name"), ("user", "ssh.user"), ("port", "ssh.port")])
+        .moved(&[
+            ("role", "roles"),
+            ("ip", "address"),
+            ("internalAddress", "address"),
+            ("hostname", "name"),
+            ("user", "ssh.user"),
+            ("port", "ssh.port"),
+        ])
         .finish();
     host
 }
@@ -142,7 +163,9 @@ fn roles(field: &Field<'_>) -> BTreeSet<Role> {
 
 fn arch(field: &Field<'_>) -> Option<Arch> {
     match field.raw() {
-        Some("x86_64" | "x86-64" | "x64") => field.error("arch is named as in Kubernetes releases", "write amd64"),
+        Some("x86_64" | "x86-64" | "x64") => {
+            field.error("arch is named as in Kubernetes releases", "write amd64")
+        }
         Some("aarch64" | "armv8") => field.error("arch is named as in Kubernetes releases", "write arm64"),
         _ => field.word("architecture", &[("amd64", Arch::Amd64), ("arm64", Arch::Arm64)]),
     }
@@ -212,21 +235,19 @@ fn ssh(field: &Field<'_>, defaults: &SshDefaults, ssh: &mut Ssh) {
         ssh.host_cas = keys;
     }
     if let Some(field) = table.get("bastion") {
-        ssh.bastions = bastions(&field, &ssh.keys, &defaults.host_cas);
+        ssh.bastions = bastions(&field, &ssh.keys, defaults);
     }
     table.moved(SSH_MOVED).finish();
 }
 
 /// `key` or `keys`; None when neither is given.
-fn keys(table: &Table<'_>) -> Option<Vec<Utf8PathBuf>> {
+pub(super) fn keys(table: &Table<'_>) -> Option<Vec<Utf8PathBuf>> {
     let (one, many) = (table.get("key"), table.get("keys"));
     if let (Some(field), Some(_)) = (&one, &many) {
         field.error::<()>("`key` and `keys` are both given", "put all of them into `keys`");
     }
     match (one, many) {
-        (_, Some(field)) => {
-            Some(field.items().unwrap_or_default().iter().filter_map(key_path).collect())
-        }
+        (_, Some(field)) => Some(field.items().unwrap_or_default().iter().filter_map(key_path).collect()),
         (Some(field), None) => Some(key_path(&field).into_iter().collect()),
         (None, None) => None,
     }
@@ -248,13 +269,13 @@ fn key_path(field: &Field<'_>) -> Option<Utf8PathBuf> {
 }
 
 /// A login name: what useradd takes, and the `@`, `\` and `+` of directory accounts.
-fn user(field: &Field<'_>) -> Option<String> {
+pub(super) fn user(field: &Field<'_>) -> Option<String> {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+' | '\\' | '$');
     checked(field, allowed, "a login name, such as admin")
 }
 
 /// A DNS name, an address or an alias of `~/.ssh/config`.
-fn remote_name(field: &Field<'_>) -> Option<String> {
+pub(super) fn remote_name(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     if let Some((_, rest)) = text.split_once("://") {
         return field.error(format!("{} has a scheme", quoted(text)), format!("write {}", quoted(rest)));
@@ -265,12 +286,15 @@ fn remote_name(field: &Field<'_>) -> Option<String> {
     if let Some((host, Some(port))) = split_port(text)
         && text.parse::<std::net::IpAddr>().is_err()
     {
-        return field.error(format!("{} has a port", quoted(text)), format!("write `host: {host}` and `port: {port}`"));
+        return field.error(
+            format!("{} has a port", quoted(text)),
+            format!("write `host: {host}` and `port: {port}`"),
+        );
     }
     checked(field, is_host_character, "a name, an address or an alias of ~/.ssh/config")
 }
 
-fn is_host_character(character: char) -> bool {
+pub(super) fn is_host_character(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '.' | '_' | '-' | ':' | '%')
 }
 
@@ -286,68 +310,8 @@ fn checked(field: &Field<'_>, allowed: impl Fn(char) -> bool, want: &str) -> Opt
     }
 }
 
-/// One hop, several in a list, or ProxyJump's comma-separated ones; `[]` means no bastion.
-fn bastions(field: &Field<'_>, keys: &[Utf8PathBuf], host_cas: &[String]) -> Vec<Bastion> {
-    let mut hops = Vec::new();
-    for item in field.items_or_one() {
-        if item.is_map() {
-            hops.extend(bastion(&item, keys, host_cas));
-            continue;
-        }
-        let Some(text) = item.text() else { continue };
-        for part in text.split(',') {
-            let Some((user, host, port)) = jump(part.trim()) else {
-                let help = "write user@host:port, of which user and port may be left out, or {host, user, port, key}";
-                item.error::<()>(format!("{} is not a host to jump over", quoted(part)), help);
-                continue;
-            };
-            hops.push(Bastion {
-                host: host.to_owned(),
-                port,
-                user: user.map(str::to_owned),
-                keys: keys.to_vec(),
-                host_keys: Vec::new(),
-                host_cas: host_cas.to_vec(),
-            });
-        }
-    }
-    hops
-}
-
-/// `[user@]host[:port]`
-fn jump(text: &str) -> Option<(Option<&str>, &str, Option<u16>)> {
-    let (user, rest) = match text.rsplit_once('@') {
-        Some((user, rest)) => (Some(user), rest),
-        None => (None, text),
-    };
-    let (host, port) = split_port(rest)?;
-    let port = match port {
-        Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port > 0)?),
-        None => None,
-    };
-    let fine = |text: &str, allowed: fn(char) -> bool| {
-        !text.is_empty() && !text.starts_with('-') && text.chars().all(allowed)
-    };
-    let user_is_fine = user.is_none_or(|user| {
-        fine(user, |c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+' | '\\'))
-    });
-    (user_is_fine && fine(host, is_host_character)).then_some((user, host, port))
-}
-
-fn bastion(field: &Field<'_>, keys: &[Utf8PathBuf], host_cas: &[String]) -> Option<Bastion> {
-    let table = field.table()?;
-    let host = table.require("host", "jump.example.org").and_then(|field| remote_name(&field));
-    let port = table.get("port").and_then(|field| field.port());
-    let user = table.get("user").and_then(|field| user(&field));
-    let keys = self::keys(&table).unwrap_or_else(|| keys.to_vec());
-    let host_keys = host_keys(&table, "hostKeys").unwrap_or_default();
-    let host_cas = self::host_keys(&table, "hostCAs").unwrap_or_else(|| host_cas.to_vec());
-    table.moved(SSH_MOVED).finish();
-    Some(Bastion { host: host?, port, user, keys, host_keys, host_cas })
-}
-
 /// Public keys in the form `type base64 [comment]`; the comment is dropped.
-fn host_keys(table: &Table<'_>, name: &'static str) -> Option<Vec<String>> {
+pub(super) fn host_keys(table: &Table<'_>, name: &'static str) -> Option<Vec<String>> {
     let items = table.get(name)?.items()?;
     Some(items.iter().filter_map(host_key).collect())
 }

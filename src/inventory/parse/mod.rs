@@ -4,6 +4,7 @@
 //! to a draft ([`cluster`], [`host`], [`settings`]), the draft against the rules
 //! ([`super::check`]).
 
+mod bastion;
 mod cluster;
 pub(crate) mod context;
 pub(crate) mod draft;
@@ -65,3 +66,6 @@ fn read(text: &str, context: &Context<'_>) -> Option<Inventory> {
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+#[cfg(test)]
+mod hostile;

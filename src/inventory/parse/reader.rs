@@ -33,10 +33,6 @@ impl<'a> Field<'a> {
         None
     }
 
-    pub fn warning(&self, message: impl Into<String>, help: impl Into<String>) {
-        self.context.add_warning(Some(self.node.position), &self.path, message.into(), Some(help.into()));
-    }
-
     /// What was written, for `got …`.
     pub fn got(&self) -> String {
         match &self.node.value {
@@ -50,7 +46,9 @@ impl<'a> Field<'a> {
                 Plain::Integer(value) => format!("the number {value}"),
                 Plain::Float => format!("the float {}", quoted(text).trim_matches('"')),
                 Plain::OldBool(_) => format!("the word `{text}`, a boolean to some YAML readers"),
-                Plain::OddNumber => format!("{}, a number to some YAML readers", quoted(text).trim_matches('"')),
+                Plain::OddNumber => {
+                    format!("{}, a number to some YAML readers", quoted(text).trim_matches('"'))
+                }
                 Plain::Text => format!("the text {}", quoted(text)),
             },
         }
@@ -61,10 +59,6 @@ impl<'a> Field<'a> {
             return None;
         }
         self.error(format!("want {what}; got {}", self.got()), help)
-    }
-
-    pub fn is_list(&self) -> bool {
-        matches!(self.node.value, Value::List(_))
     }
 
     pub fn is_map(&self) -> bool {
@@ -123,7 +117,11 @@ impl<'a> Field<'a> {
         match text.chars().enumerate().find(|(_, c)| is_invisible(*c)) {
             None => Some(text),
             Some((index, character)) => self.error(
-                format!("illegal character {} at column {} of the value", character.escape_default(), index + 1),
+                format!(
+                    "illegal character {} at column {} of the value",
+                    character.escape_default(),
+                    index + 1
+                ),
                 "control and invisible characters are not allowed; remove it",
             ),
         }

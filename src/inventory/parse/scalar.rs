@@ -10,7 +10,7 @@ pub(crate) enum Plain {
     /// Decimal, no leading zero, no underscores; fits i64.
     Integer(i64),
     Float,
-    /// `yes`, `no`, `on`, `off`, `y`, `n`: text in YAML 1.2, a boolean in YAML 1.1.
+    /// `yes`, `no`, `on`, `off`: text in YAML 1.2, a boolean in YAML 1.1.
     OldBool(bool),
     /// `0o22`, `022`, `0x1f`, `1_000`, `+1`, `12:30`: a number to some readers, and not the same one to all.
     OddNumber,
@@ -23,8 +23,8 @@ pub(crate) fn resolve(text: &str) -> Plain {
         "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
         "true" | "True" | "TRUE" => return Plain::Bool(true),
         "false" | "False" | "FALSE" => return Plain::Bool(false),
-        "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => return Plain::OldBool(true),
-        "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => return Plain::OldBool(false),
+        "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Plain::OldBool(true),
+        "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Plain::OldBool(false),
         _ => {}
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -128,7 +128,7 @@ mod tests {
             ("~", Plain::Null),
             ("true", Plain::Bool(true)),
             ("no", Plain::OldBool(false)),
-            ("Y", Plain::OldBool(true)),
+            ("Y", Plain::Text),
             ("0", Plain::Integer(0)),
             ("-7", Plain::Integer(-7)),
             ("1.30", Plain::Float),

@@ -76,7 +76,8 @@ pub(super) fn pki(field: Option<Field<'_>>) -> Pki {
     let mut pki = Pki { algorithm: KeyAlgorithm::EcdsaP256, external_ca: false, bring_your_own: None };
     let Some(table) = field.and_then(|field| field.table()) else { return pki };
     let algorithms = [("ECDSA-P256", KeyAlgorithm::EcdsaP256), ("RSA-2048", KeyAlgorithm::Rsa2048)];
-    if let Some(algorithm) = table.get("algorithm").and_then(|field| field.word("key algorithm", &algorithms)) {
+    if let Some(algorithm) = table.get("algorithm").and_then(|field| field.word("key algorithm", &algorithms))
+    {
         pki.algorithm = algorithm;
     }
     if let Some(external) = table.get("externalCA").and_then(|field| field.boolean()) {
@@ -119,7 +120,8 @@ fn delivery(field: &Field<'_>) -> Option<Delivery> {
     if !field.is_map() {
         return match field.raw()? {
             "mirror" => field.error("a mirror needs a url", "write {mirror: {url: https://…}}"),
-            _ => field.word("delivery", &[("upload", Delivery::Upload)].map(|(name, _)| (name, ())))
+            _ => field
+                .word("delivery", &[("upload", Delivery::Upload)].map(|(name, _)| (name, ())))
                 .map(|()| Delivery::Upload),
         };
     }
@@ -225,7 +227,9 @@ pub(super) fn is_release_tag(text: &str) -> bool {
     let part = |part: &str| !part.is_empty() && part.len() < 10 && part.bytes().all(|b| b.is_ascii_digit());
     numbers.split('.').count() == 3
         && numbers.split('.').all(part)
-        && suffix.is_none_or(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-'))
+        && suffix.is_none_or(|s| {
+            !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
+        })
 }
 
 pub(super) fn policy(field: Option<Field<'_>>) -> Policy {

@@ -11,7 +11,7 @@ pub(crate) fn parse_text(text: &str) -> Result<(Inventory, Vec<Diagnostic>), Dia
     parse(text.as_bytes(), &origin)
 }
 
-const MINIMAL: &str = "\
+pub(crate) const MINIMAL: &str = "\
 apiVersion: keelwright.dev/v1
 kind: Cluster
 metadata: {name: prod}
@@ -21,7 +21,7 @@ hosts:
 ";
 
 /// Every field there is.
-const FULL: &str = r#"
+pub(crate) const FULL: &str = r#"
 apiVersion: keelwright.dev/v1
 kind: Cluster
 metadata: {name: prod}
@@ -102,4 +102,74 @@ fn every_field_is_read() {
     assert_eq!(inventory.policy.timeouts.drain, 5400);
     let json = serde_json::to_string(&inventory).unwrap();
     assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), inventory);
+}
+
+/// What `keelwright lab up` writes.
+const LAB: &str = r#"# Written by `keelwright lab up`, again each time it runs.
+apiVersion: keelwright.dev/v1
+kind: Cluster
+metadata:
+  name: lab
+kubernetes:
+  version: v1.37.1
+hosts:
+- name: cp-1
+  roles:
+  - control-plane
+  address: 198.18.3.11
+  ssh:
+    user: root
+    port: 22
+    key: /l/id
+    hostKeys:
+    - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMlPA3SyarJKDtJhDcUKGhwlAaUy3ZrfJQhkGdSQ2Vjp
+    bastion: bastion-1
+bastions:
+- name: bastion-1
+  address: 198.18.3.2
+  ssh:
+    user: root
+    port: 22
+    key: /l/id
+    hostKeys:
+    - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMlPA3SyarJKDtJhDcUKGhwlAaUy3ZrfJQhkGdSQ2Vjp
+network:
+  podCidrs:
+  - 198.19.0.0/17
+  serviceCidrs:
+  - 198.19.128.0/17
+  plugin:
+    name: routes
+kubelet:
+  config:
+    failCgroupV1: false
+    cgroupDriver: cgroupfs
+containerd:
+  restrictOomScoreAdj: true
+"#;
+
+#[test]
+fn what_the_lab_writes_is_read_without_a_warning() {
+    let (inventory, warnings) = parse_text(LAB).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let bastion = &inventory.hosts["cp-1"].ssh.bastions[0];
+    assert_eq!((bastion.host.as_str(), bastion.port), ("198.18.3.2", Some(22)));
+    assert_eq!(bastion.host_keys.len(), 1);
+}
+
+#[test]
+fn the_examples_are_read_without_a_warning() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/inventories");
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (_, warnings) =
+                parse_text(&text).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+            assert!(warnings.is_empty(), "{}: {warnings:?}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 6);
 }

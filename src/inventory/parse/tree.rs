@@ -15,8 +15,8 @@ use crate::inventory::diagnostic::Position;
 
 /// Collections within collections; an inventory needs 6 and free-form kubelet configuration a few more.
 const DEPTH_LIMIT: usize = 32;
-/// 5,000 hosts with twenty fields each are 200,000 nodes.
-const NODE_LIMIT: usize = 500_000;
+/// 5,000 hosts with twenty fields each have 200,000.
+const NODE_LIMIT: usize = 300_000;
 
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -27,7 +27,10 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) enum Value {
     /// `plain`: written without quotes, so its type is to be resolved.
-    Scalar { text: Box<str>, plain: bool },
+    Scalar {
+        text: Box<str>,
+        plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<Entry>),
     /// Already reported (an alias, a tag); readers pass over it in silence.
@@ -42,6 +45,23 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    /// Whether there is a value at `path`.
+    pub fn has(&self, path: &Path) -> bool {
+        let mut node = self;
+        for segment in path.segments() {
+            let below = match (&segment, &node.value) {
+                (Segment::Key(key), Value::Map(entries)) => {
+                    entries.iter().find(|entry| *entry.key == **key).map(|entry| &entry.value)
+                }
+                (Segment::Index(index), Value::List(items)) => items.get(*index),
+                (_, _) => None,
+            };
+            let Some(below) = below else { return false };
+            node = below;
+        }
+        true
+    }
+
     /// The place of the value at `path`, or of the nearest existing one above it.
     pub fn locate(&self, path: &Path) -> Position {
         let mut node = self;
@@ -150,7 +170,10 @@ impl<'a> Builder<'a, '_> {
         let position = position_of(span);
         if self.nodes > NODE_LIMIT || depth > DEPTH_LIMIT {
             let what = if depth > DEPTH_LIMIT { "nested too deeply" } else { "too many values" };
-            return self.syntax(&span.start, &format!("{what}: at most {DEPTH_LIMIT} levels and {NODE_LIMIT} values"));
+            return self.syntax(
+                &span.start,
+                &format!("{what}: at most {DEPTH_LIMIT} levels and {NODE_LIMIT} values"),
+            );
         }
         if let Some(tag) = event.tag() {
             let at = span.tag_span().map_or(position, |span| position_of(&span));

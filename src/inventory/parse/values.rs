@@ -43,7 +43,8 @@ impl Field<'_> {
         let text = self.text()?;
         let example = "for example 10.244.0.0/16 or fd00:10:244::/56";
         let Some((address, prefix)) = text.split_once('/') else {
-            return self.error(format!("{} is not a CIDR: the prefix length is missing", quoted(text)), example);
+            return self
+                .error(format!("{} is not a CIDR: the prefix length is missing", quoted(text)), example);
         };
         let canonical = without_leading_zeros(address).unwrap_or_else(|| address.to_owned());
         let prefix_text = prefix.trim_start_matches('0');
@@ -97,7 +98,9 @@ impl Field<'_> {
         }
         match self.context.local_path(text) {
             Ok(path) => Some(path),
-            Err(message) => self.error(message, "paths are absolute, relative to the inventory, or start with ~/"),
+            Err(message) => {
+                self.error(message, "paths are absolute, relative to the inventory, or start with ~/")
+            }
         }
     }
 
@@ -138,9 +141,7 @@ impl Field<'_> {
     fn json(&self) -> Option<serde_json::Value> {
         match &self.node.value {
             Value::Refused => None,
-            Value::List(_) => {
-                Some(self.items()?.iter().filter_map(Field::json).collect::<Vec<_>>().into())
-            }
+            Value::List(_) => Some(self.items()?.iter().filter_map(Field::json).collect::<Vec<_>>().into()),
             Value::Map(_) => Some(serde_json::Value::Object(self.settings().into_iter().collect())),
             Value::Scalar { text, plain: false } => Some((**text).into()),
             Value::Scalar { text, plain: true } => match resolve(text) {

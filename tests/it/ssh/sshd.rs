@@ -62,22 +62,28 @@ impl Sshd {
              PermitRootLogin prohibit-password\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nMaxStartups 200\nLogLevel ERROR\n{extra}\n"
         );
-        std::fs::write(directory.join("config"), config).unwrap();
-        let log = std::fs::File::create(directory.join("log")).unwrap();
-        let child = Command::new(SSHD)
-            .args(["-D", "-e", "-f", directory.join("config").as_str()])
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
         let host_key = std::fs::read_to_string(directory.join("host.pub")).unwrap();
-        let server = Sshd { port, host_key: host_key.trim().to_owned(), child, scratch };
-        let began = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(20), "sshd does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Some(server)
+        let child = serve(directory, &config, port);
+        Some(Sshd { port, host_key: host_key.trim().to_owned(), child, scratch })
+    }
+
+    /// The same server with another configuration.
+    pub fn restart(mut self, config: &str) -> Sshd {
+        self.stop();
+        self.child = serve(&self.scratch.0, config, self.port);
+        self
+    }
+
+    /// Lets one more key in.
+    pub fn authorize(&self, public: &str) {
+        let file = self.scratch.0.join("authorized");
+        let more = std::fs::read_to_string(public).unwrap();
+        std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &more).unwrap();
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     pub fn client_key(&self) -> Utf8PathBuf {
@@ -106,9 +112,26 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
+}
+
+/// Starts a server and waits until it listens.
+fn serve(directory: &Utf8Path, config: &str, port: u16) -> Child {
+    std::fs::write(directory.join("config"), config).unwrap();
+    let log = std::fs::File::create(directory.join("log")).unwrap();
+    let child = Command::new(SSHD)
+        .args(["-D", "-e", "-f", directory.join("config").as_str()])
+        .stdin(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(20), "sshd does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
 }
 
 /// A fleet of machines that are all this one, each with directories of its own.

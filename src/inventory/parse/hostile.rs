@@ -1,0 +1,200 @@
+//! Input made to hurt: nothing panics, and time stays in bounds.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::tests::{FULL, parse_text};
+use super::*;
+
+fn parse_bytes(bytes: &[u8]) -> Result<(Inventory, Vec<Diagnostic>), Diagnostics> {
+    parse(bytes, &Origin { file: "x", base: Utf8Path::new("/srv"), home: None })
+}
+
+/// Without optimisation the parser is ten times slower: a quarter of the input, and more time.
+const SIZE: usize = if cfg!(debug_assertions) { SIZE_LIMIT / 4 } else { SIZE_LIMIT };
+const BOUND: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
+
+/// What this thread has used of a processor: unlike the wall clock, the same on a busy machine.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn no_input_takes_long() {
+    let fill = |unit: &str| unit.repeat(SIZE / unit.len());
+    let lines = |make: &dyn Fn(usize) -> String| -> String {
+        let mut text = String::new();
+        for number in 0.. {
+            let line = make(number);
+            if text.len() + line.len() > SIZE {
+                break;
+            }
+            text.push_str(&line);
+        }
+        text
+    };
+    let cases = [
+        ("open lists", fill("[")),
+        ("open maps", fill("{a: ")),
+        ("closed lists", fill("[]\n")),
+        ("dashes", fill("- ")),
+        ("dash lines", fill("- x\n")),
+        ("list of lists", format!("a: [{}]", fill("[],").split_at(SIZE - 10).0)),
+        ("question marks", fill("? ")),
+        ("colons", fill(": ")),
+        ("ampersands", fill("&a ")),
+        ("aliases", format!("a: &a 1\nb: [{}]", fill("*a,").split_at(SIZE - 20).0)),
+        ("one word", fill("a")),
+        ("one quoted word", format!("\"{}\"", fill("a").split_at(SIZE - 2).0)),
+        ("quotes", fill("\"")),
+        ("escapes", format!("a: \"{}\"", fill("\\u0041").split_at(SIZE - 100).0)),
+        ("comments", fill("#\n")),
+        ("blanks", fill(" ")),
+        ("lines", fill("\n")),
+        ("tabs", fill("\t")),
+        ("documents", fill("---\n")),
+        ("directives", fill("%A b\n")),
+        ("folded", format!("a: >\n{}", fill(" b\n").split_at(SIZE - 10).0)),
+        ("plain lines", format!("a: b\n{}", fill(" c\n").split_at(SIZE - 10).0)),
+        ("unknown keys", lines(&|n| format!("k{n}: 1\n"))),
+        ("same key", fill("a: 1\n")),
+        ("steps", lines(&|n| format!("{}a:\n", " ".repeat(n)))),
+        (
+            "hosts",
+            format!(
+                "hosts:\n{}",
+                lines(&|n| format!("- {{name: n, address: 1, ssh: {{k{n}: 1}}}}\n")).split_at(SIZE - 100).0
+            ),
+        ),
+    ];
+    for (what, text) in cases {
+        let text = &text.as_bytes()[..text.len().min(SIZE)];
+        let start = processor_time();
+        let problems = parse_bytes(text).unwrap_err();
+        let took = processor_time() - start;
+        println!("{what}: {took:?}, {}", problems.list.first().map_or("", |problem| &problem.message));
+        assert!(took < BOUND, "{what} took {took:?}");
+        assert!(problems.list.len() <= 100 && problems.render("").len() < 100_000, "{what}");
+    }
+}
+
+#[test]
+fn five_thousand_hosts_are_read_in_time() {
+    let mut text = super::tests::MINIMAL.to_owned();
+    for number in 0..5000 {
+        let (high, low) = (number / 250, number % 250 + 1);
+        text.push_str(&format!(
+            "  - {{name: w-{number}, address: 172.16.{high}.{low}, labels: {{a: b, c: d}}, ssh: {{port: 22, user: me}}}}\n"
+        ));
+    }
+    text.push_str("network: {podCidrs: [10.128.0.0/9], plugin: none}\ncontrollerManager: {extraArgs: {node-cidr-mask-size: 25}}\n");
+    let start = processor_time();
+    let (inventory, _) = parse_text(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(inventory.hosts.len(), 5001);
+    let took = processor_time() - start;
+    assert!(took < BOUND, "{took:?}");
+}
+
+/// Pieces that mean something to YAML or to the parser.
+const PIECES: &[&str] = &[
+    "&a ",
+    "*a",
+    "<<: ",
+    "!!str ",
+    "---\n",
+    "...\n",
+    "- ",
+    ": ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "\"",
+    "'",
+    "|\n",
+    ">\n",
+    "? ",
+    "\t",
+    "\n",
+    "#",
+    "%",
+    "\u{feff}",
+    "\u{202e}",
+    "\u{1f980}",
+    "0",
+    "-1",
+    "1.30",
+    "no",
+    "~",
+    "null",
+    "hosts:",
+    "name:",
+    "10.0.0.0/8",
+    "::/0",
+    "\\",
+    "99999999999999999999",
+    "\0",
+];
+
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let edits =
+        prop::collection::vec((any::<prop::sample::Index>(), 0..5_u8, any::<u8>(), 0..PIECES.len()), 1..12);
+    edits.prop_map(|edits| {
+        let mut bytes = FULL.as_bytes().to_vec();
+        for (at, kind, byte, piece) in edits {
+            let at = at.index(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
+            let end = (at + usize::from(byte)).min(bytes.len());
+            match kind {
+                0 => bytes.splice(at..at, PIECES[piece].bytes()).for_each(drop),
+                1 => drop(bytes.drain(at..end)),
+                2 => {
+                    let copy = bytes[at..end].to_vec();
+                    bytes.splice(at..at, copy).for_each(drop);
+                }
+                3 => bytes.splice(at..end.min(at + 1), PIECES[piece].bytes()).for_each(drop),
+                _ => {
+                    if let Some(slot) = bytes.get_mut(at) {
+                        *slot = byte;
+                    }
+                }
+            }
+        }
+        bytes
+    })
+}
+
+fn survives(bytes: &[u8]) {
+    match parse_bytes(bytes) {
+        Ok((inventory, _)) => {
+            let json = serde_json::to_string(&inventory).unwrap();
+            assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), inventory);
+        }
+        Err(problems) => {
+            assert!(problems.error_count() > 0);
+            let text = problems.render(&String::from_utf8_lossy(bytes));
+            let bad = text.chars().find(|c| crate::inventory::diagnostic::is_invisible(*c) && *c != '\n');
+            assert_eq!(bad, None, "{text:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        survives(&bytes);
+    }
+
+    #[test]
+    fn pieces_of_yaml_never_panic(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..200)) {
+        survives(pieces.concat().as_bytes());
+    }
+
+    #[test]
+    fn mutated_inventories_never_panic(bytes in mutated()) {
+        survives(&bytes);
+    }
+}
