@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod kubeconfig;
 pub mod lab;
 pub mod operation;
+pub mod rehearse;
 pub mod status;
 pub mod view;
 pub mod man;
@@ -40,6 +41,7 @@ enum Command {
     Status(status::StatusArgs),
     Diff(status::DiffArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
+    Rehearse(rehearse::RehearseArgs),
     Reset(apply::ResetArgs),
     Init(init::InitArgs),
     Bundle(bundle::BundleArgs),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run_status(args),
         Command::Diff(args) => status::run_diff(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
+        Command::Rehearse(args) => rehearse::run(args),
         Command::Reset(args) => apply::run_reset(args),
         Command::Init(args) => init::run(args),
         Command::Bundle(args) => bundle::run(args),
