@@ -13,6 +13,7 @@ pub mod lab;
 pub mod man;
 pub mod operation;
 mod secret_prompt;
+pub mod rehearse;
 pub mod status;
 pub mod view;
 
@@ -42,6 +43,7 @@ enum Command {
     Status(status::StatusArgs),
     Diff(status::DiffArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
+    Rehearse(rehearse::RehearseArgs),
     Reset(apply::ResetArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run_status(args),
         Command::Diff(args) => status::run_diff(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
+        Command::Rehearse(args) => rehearse::run(args),
         Command::Reset(args) => apply::run_reset(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),

@@ -34,10 +34,25 @@ pub(super) fn joining<'a>(input: &'a PlanInput<'_>) -> Vec<&'a Host> {
         .filter(|host| {
             input.facts.host(&host.name).is_some_and(|facts| match member_of(input, host) {
                 None => true,
+                Some(member) if late_founder(input, member) => false,
                 Some(member) => member.learner || !facts.etcd.has_data,
             })
         })
         .collect()
+}
+
+/// A member of the static bootstrap that has never started, because its host was away or failed: it can
+/// still start as a founder. One that has started has told the others its client URLs; and it computes
+/// the cluster's id from its peer list, which must be the one the others were founded with.
+fn late_founder(input: &PlanInput<'_>, member: &EtcdMember) -> bool {
+    let founders = input.inventory.etcd_hosts().map(|host| format!("{}={}", host.name, peer_url(host)));
+    let founders = founders.collect::<Vec<_>>().join(",");
+    !member.learner
+        && member.client_urls.is_empty()
+        && input.facts.hosts.values().filter_map(|observed| observed.known()).any(|facts| {
+            let initial = facts.etcd.initial.as_ref();
+            facts.etcd.has_data && initial.is_some_and(|initial| initial.state == "new" && initial.cluster == founders)
+        })
 }
 
 /// What the blueprint has to know of a host, with what a joining member is to be told.

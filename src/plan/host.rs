@@ -275,6 +275,12 @@ impl Comparison<'_> {
         actions
     }
 
+    /// Whether this plan installs the package that a unit is named after.
+    fn installs(&self, blueprint: &HostBlueprint, unit: &str) -> bool {
+        let package = unit.strip_suffix(".service").unwrap_or(unit);
+        blueprint.packages.contains(package) && !self.facts.packages.contains(package)
+    }
+
     fn units(
         &self,
         blueprint: &HostBlueprint,
@@ -294,6 +300,10 @@ impl Comparison<'_> {
                     action: Action::RestartUnit { unit: unit_name },
                     reason: Reason::Changed { what: "a file it reads".to_owned() },
                 }),
+                // A package starts its unit as soon as it is installed.
+                UnitState::Stopped if self.installs(blueprint, name) => {
+                    actions.push(follows(Action::StopUnit { unit: unit_name }));
+                }
                 UnitState::Stopped if fact.active || (fact.enabled && !fact.masked) => {
                     actions.push(differs(Action::StopUnit { unit: unit_name }, "stopped", "running"));
                 }

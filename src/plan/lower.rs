@@ -70,9 +70,11 @@ fn lower_action<E>(
     match action {
         Action::InstallPackages { names } => ops.extend(install_packages(names, os)),
         Action::SwapOff => {
-            ops.push(run(["swapoff", "-a"], "the kubelet is not configured for swap"));
+            // The lasting half first: active swap is what the next look can see, so a run that ends between
+            // the two is taken up again.
             let expression = r"/^[^#].*\sswap\s/s/^/# /";
             ops.push(run(["sed", "-i", "-E", expression, "/etc/fstab"], "swap stays off after a reboot"));
+            ops.push(run(["swapoff", "-a"], "the kubelet is not configured for swap"));
         }
         Action::LoadModule { name } => ops.push(run(["modprobe", name], "Kubernetes networking needs it")),
         Action::ApplySysctls => {

@@ -204,9 +204,11 @@ impl World {
         let leader = members.iter().find(|(id, member)| !member.learner && running.contains(id)).map(|(id, _)| *id);
         let member = |(id, member): (&u64, &Member)| EtcdMember {
             id: *id,
-            name: if member.started.is_some() { member.name.clone() } else { String::new() },
+            // A founder's name is known from the static list, a learner's when it has started; client
+            // URLs are what a member publishes itself.
+            name: member.name.clone(),
             peer_urls: vec![member.url.clone()],
-            client_urls: vec![member.url.replace(":2380", ":2379")],
+            client_urls: member.started.iter().map(|_| member.url.replace(":2380", ":2379")).collect(),
             learner: member.learner,
             healthy: running.contains(id),
             leader: leader == Some(*id),

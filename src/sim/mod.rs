@@ -18,8 +18,10 @@ mod probe;
 pub mod random;
 pub mod runtime;
 mod stage;
+mod status;
 pub mod vault;
 pub mod world;
 
 pub use converge::{Round, Run, Simulation, Trace};
 pub use faults::{Amount, Fault, Faults};
+pub use status::HostStatus;

@@ -74,6 +74,15 @@ impl World {
         self.hosts.insert(host.name.clone(), SimHost::new(host));
     }
 
+    /// A machine comes back with an empty disk: a new one with the old name.
+    pub fn wipe(&mut self, name: &HostName) {
+        let Some(old) = self.hosts.get(name) else { return };
+        let mut fresh = SimHost::new(old.host.clone());
+        fresh.boots = old.boots + 1;
+        fresh.down_since = Some(self.now);
+        self.hosts.insert(name.clone(), fresh);
+    }
+
     pub fn violation(&mut self, at: Duration, what: String) {
         self.violations.push(format!("at {:.1} s: {what}", at.as_secs_f64()));
     }

@@ -2,4 +2,5 @@
 //! that is missing.
 
 mod kube;
+mod sim;
 mod ssh;

@@ -1,0 +1,118 @@
+//! kill -9 at every boundary, before and after every effect: the next run ends in the same state.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use keelwright::inventory::Inventory;
+use keelwright::plan::Goal;
+use keelwright::sim::{Fault, Faults, Simulation};
+
+use super::support::{external_etcd, simulation, single_node, stacked, told};
+
+/// The undisturbed run: where it ends, and how many boundaries it passes.
+fn undisturbed(inventory: &Inventory) -> (BTreeMap<String, String>, u64) {
+    let mut simulation = simulation(inventory.clone());
+    super::support::settle(&mut simulation);
+    let world = simulation.fleet.world();
+    (world.fingerprint(), world.faults.passed)
+}
+
+fn differences(wanted: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Vec<String> {
+    let keys = wanted.keys().chain(found.keys()).collect::<std::collections::BTreeSet<_>>();
+    keys.into_iter()
+        .filter(|key| wanted.get(*key) != found.get(*key))
+        .map(|key| format!("{key}: want {:?}, found {:?}", wanted.get(key), found.get(key)))
+        .take(20)
+        .collect()
+}
+
+/// Runs with one fault at one boundary; None: all is as it should be.
+pub fn with_fault(
+    inventory: &Inventory,
+    wanted: &BTreeMap<String, String>,
+    boundary: u64,
+    fault: Fault,
+) -> Option<String> {
+    let mut simulation = Simulation::new(inventory.clone(), Faults::once(boundary, fault)).unwrap();
+    let trace = simulation.converge(Goal::Converge);
+    let (violations, found) = {
+        let world = simulation.fleet.world();
+        (world.violations.clone(), world.fingerprint())
+    };
+    let different = differences(wanted, &found);
+    if trace.converged && violations.is_empty() && different.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "boundary {boundary}, {fault:?}: converged {}, broken promises {violations:#?}, other state {different:#?}\n{}",
+        trace.converged,
+        told(&simulation, &trace)
+    ))
+}
+
+/// Every `stride`-th boundary, on all cores; fails with the first bad one.
+fn everywhere(inventory: &Inventory, fault: Fault, stride: u64) {
+    let (wanted, boundaries) = undisturbed(inventory);
+    assert!(boundaries > 100, "only {boundaries} boundaries");
+    let next = AtomicU64::new(1);
+    let failure = std::sync::Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let boundary = next.fetch_add(stride, Ordering::Relaxed);
+                    if boundary > boundaries || failure.lock().unwrap().is_some() {
+                        return;
+                    }
+                    if let Some(text) = with_fault(inventory, &wanted, boundary, fault) {
+                        *failure.lock().unwrap() = Some(text);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    if let Some(text) = failure.into_inner().unwrap() {
+        panic!("{text}");
+    }
+}
+
+/// All boundaries when asked for, else every so many: each dev build would wait minutes.
+fn stride(default: u64) -> u64 {
+    if std::env::var_os("KEELWRIGHT_SIM_ALL").is_some() { 1 } else { default }
+}
+
+#[test]
+fn a_single_node_survives_a_kill_at_every_boundary() {
+    everywhere(&single_node(), Fault::Kill, 1);
+}
+
+#[test]
+fn a_single_node_survives_losing_its_stage_at_every_boundary() {
+    everywhere(&single_node(), Fault::KillWithStage, 1);
+}
+
+#[test]
+fn a_single_node_survives_a_power_cut_at_every_boundary() {
+    everywhere(&single_node(), Fault::PowerCut, 1);
+}
+
+#[test]
+fn three_and_two_survive_losing_a_stage() {
+    everywhere(&stacked(3, 2), Fault::KillWithStage, stride(9));
+}
+
+#[test]
+fn three_and_two_survive_a_power_cut() {
+    everywhere(&stacked(3, 2), Fault::PowerCut, stride(11));
+}
+
+#[test]
+fn three_and_two_survive_lost_replies() {
+    everywhere(&stacked(3, 2), Fault::LostReply, stride(7));
+}
+
+#[test]
+fn external_etcd_survives_a_kill() {
+    everywhere(&external_etcd(), Fault::Kill, stride(13));
+}

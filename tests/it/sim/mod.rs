@@ -1,0 +1,6 @@
+//! Simulated fleets: scenarios, crashes at every boundary, thousands of seeds.
+
+mod crashes;
+mod scenarios;
+mod seeds;
+mod support;
