@@ -139,8 +139,9 @@ pub fn run_reset(args: ResetArgs) -> Result<ExitCode, CommandError> {
     })?
 }
 
+/// Runs a future on the runtime that [`super::main`] entered.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Handle::try_current().map_err(failed)?;
     Ok(runtime.block_on(future))
 }
 

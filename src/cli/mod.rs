@@ -12,8 +12,8 @@ pub mod kubeconfig;
 pub mod lab;
 pub mod man;
 pub mod operation;
-mod secret_prompt;
 pub mod rehearse;
+mod secret_prompt;
 pub mod status;
 pub mod view;
 
@@ -54,6 +54,14 @@ enum Command {
 /// Parses the arguments, runs the command, prints its error and returns its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{}", CommandError::new(ErrorKind::Failed, error));
+            return ErrorKind::Failed.exit_code();
+        }
+    };
+    let _entered = runtime.enter();
     let result = match cli.command {
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
