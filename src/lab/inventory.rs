@@ -1,5 +1,6 @@
 //! The inventory of a lab: what `keelwright apply` reads to make a cluster of its machines.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -115,7 +116,19 @@ struct KubeletConfig {
     #[serde(rename = "failCgroupV1")]
     fail_cgroup_v1: bool,
     cgroup_driver: &'static str,
+    eviction_hard: BTreeMap<&'static str, &'static str>,
+    #[serde(rename = "imageGCHighThresholdPercent")]
+    image_gc_high_threshold_percent: u8,
 }
+
+/// All machines share the disk outside, which may be large and rather full: shares of it say nothing,
+/// and evicting pods or images because of what others keep there frees nothing.
+const EVICTION: [(&str, &str); 4] = [
+    ("imagefs.available", "1Gi"),
+    ("memory.available", "100Mi"),
+    ("nodefs.available", "1Gi"),
+    ("nodefs.inodesFree", "1%"),
+];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -169,7 +182,14 @@ pub(crate) fn render(state: &LabState, key: &Path) -> Result<String, LabError> {
             service_cidrs: vec![SERVICE_CIDR],
             plugin: Plugin { name: "routes" },
         },
-        kubelet: Kubelet { config: KubeletConfig { fail_cgroup_v1: false, cgroup_driver: "cgroupfs" } },
+        kubelet: Kubelet {
+            config: KubeletConfig {
+                fail_cgroup_v1: false,
+                cgroup_driver: "cgroupfs",
+                eviction_hard: EVICTION.into(),
+                image_gc_high_threshold_percent: 100,
+            },
+        },
         kube_proxy: KubeProxy { config: KubeProxyConfig { conntrack: Conntrack { max_per_core: 0, min: 0 } } },
         // Lowering a process's OOM score takes CAP_SYS_RESOURCE, which the outside may not have.
         containerd: Containerd { restrict_oom_score_adj: true },
