@@ -4,15 +4,16 @@
 set -euo pipefail
 lab=$1
 bundle=$KEELWRIGHT_CACHE/bundles/$KUBERNETES_VERSION-$(dpkg --print-architecture)
-kubectl() { "$bundle"/files/kubectl --kubeconfig "$lab/kubeconfig" "$@"; }
+kubectl() { "$bundle"/bin/kubectl --kubeconfig "$lab/kubeconfig" "$@"; }
 
 kubectl get nodes -o wide
-kubectl apply -f scripts/demo-workload.yaml >/dev/null
+agnhost=$(sed -n 's/.*"reference": "\(.*agnhost:.*\)".*/\1/p' "$bundle/bundle.json")
+sed "s|AGNHOST|$agnhost|" scripts/demo-workload.yaml | kubectl apply -f - >/dev/null
 kubectl -n demo rollout status deployment/web --timeout=120s
 kubectl -n demo wait --for=condition=Ready pod/client --timeout=120s >/dev/null
 
 echo "DNS, asked from a pod:"
-kubectl -n demo exec client -- /usr/local/bin/agnhost connect web.demo.svc.cluster.local:80 --timeout=5s
+kubectl -n demo exec client -- agnhost connect web.demo.svc.cluster.local:80 --timeout=5s
 echo "  web.demo.svc.cluster.local answers"
 port=$(kubectl -n demo get service web -o jsonpath='{.spec.ports[0].nodePort}')
 for address in $(kubectl get nodes -o jsonpath='{.items[*].status.addresses[?(@.type=="InternalIP")].address}'); do

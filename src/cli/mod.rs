@@ -10,11 +10,12 @@ pub mod init;
 pub mod inventory;
 pub mod kubeconfig;
 pub mod lab;
+pub mod man;
 pub mod operation;
 pub mod rehearse;
+mod secret_prompt;
 pub mod status;
 pub mod view;
-pub mod man;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::InitArgs),
     Check(check::CheckArgs),
     Plan(apply::PlanArgs),
     Apply(apply::ApplyArgs),
@@ -43,7 +45,6 @@ enum Command {
     Kubeconfig(kubeconfig::KubeconfigArgs),
     Rehearse(rehearse::RehearseArgs),
     Reset(apply::ResetArgs),
-    Init(init::InitArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
     Completions(completions::CompletionsArgs),
@@ -54,6 +55,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
         Command::Plan(args) => apply::run_plan(args),
         Command::Apply(args) => apply::run_apply(args),
@@ -62,7 +64,6 @@ pub fn main() -> ExitCode {
         Command::Kubeconfig(args) => kubeconfig::run(args),
         Command::Rehearse(args) => rehearse::run(args),
         Command::Reset(args) => apply::run_reset(args),
-        Command::Init(args) => init::run(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),
         Command::Completions(args) => completions::run(args),

@@ -166,8 +166,9 @@ async fn run_action(
             .await
         }
         Action::Drain { node } => {
-            let _ = node;
-            Err(failure("drain is not merged yet"))
+            let deadline = Duration::from_secs(timeouts.drain.into());
+            let drained = crate::kube::drain(ports.kube, ports.clock, node, deadline).await;
+            drained.map(drop).map_err(|error| failure(error.to_string()))
         }
         Action::DeleteNode { node } => {
             ports.kube.delete(&node_skeleton(node)).await.map_err(|error| failure(error.to_string()))

@@ -3,7 +3,6 @@
 pub mod client;
 pub mod drain;
 pub mod etcd;
-pub mod interim;
 mod resources;
 mod tls;
 mod transport;

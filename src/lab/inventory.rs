@@ -22,6 +22,7 @@ struct Inventory {
     etcd: Option<Etcd>,
     network: Network,
     kubelet: Kubelet,
+    kube_proxy: KubeProxy,
     containerd: Containerd,
 }
 
@@ -81,6 +82,26 @@ struct Network {
 #[derive(Serialize)]
 struct Plugin {
     name: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KubeProxy {
+    config: KubeProxyConfig,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KubeProxyConfig {
+    conntrack: Conntrack,
+}
+
+/// The limit of connections belongs to the system outside; zeros leave it alone.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Conntrack {
+    max_per_core: u32,
+    min: u32,
 }
 
 #[derive(Serialize)]
@@ -149,6 +170,7 @@ pub(crate) fn render(state: &LabState, key: &Path) -> Result<String, LabError> {
             plugin: Plugin { name: "routes" },
         },
         kubelet: Kubelet { config: KubeletConfig { fail_cgroup_v1: false, cgroup_driver: "cgroupfs" } },
+        kube_proxy: KubeProxy { config: KubeProxyConfig { conntrack: Conntrack { max_per_core: 0, min: 0 } } },
         // Lowering a process's OOM score takes CAP_SYS_RESOURCE, which the outside may not have.
         containerd: Containerd { restrict_oom_score_adj: true },
     };

@@ -22,11 +22,12 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::blueprint::{HostBlueprint, OsFamily, assign_pod_cidrs, host_blueprint};
+use crate::blueprint::{ClusterBlueprint, HostBlueprint, OsFamily, assign_pod_cidrs};
 use crate::digest::Digest;
 use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
 use crate::pki::{CertificateSpec, KeyId, spec};
+use crate::release::catalog::{IMAGE_REGISTRY, Image};
 use crate::release::{Arch, BundleManifest, UnsupportedMinor, release_of};
 
 use graph::Graph;
@@ -93,9 +94,9 @@ pub fn blueprints(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, HostBluepr
     let pod_cidrs = pod_cidrs(input)?;
     let uid = input.vault.cluster_uid.clone().unwrap_or_default();
     let mut all = BTreeMap::new();
+    let cluster = ClusterBlueprint::new(input.inventory, release, &uid, &pod_cidrs);
     for (name, host) in &input.inventory.hosts {
-        let traits = etcd::traits(input, host);
-        all.insert(name.clone(), host_blueprint(input.inventory, release, &uid, &pod_cidrs, host, &traits));
+        all.insert(name.clone(), cluster.host(host, &etcd::traits(input, host)));
     }
     Ok(all)
 }
@@ -180,12 +181,16 @@ fn host_steps(
         .bundles
         .get(&host.arch)
         .ok_or_else(|| PlanError::NoBundle { host: host.name.clone(), arch: host.arch })?;
+    let mut blueprint = blueprint.clone();
+    if host.is_node() {
+        blueprint.images.extend(workload_images(bundle));
+    }
     let secret_digest = |content: &crate::pki::SecretContent| {
         input.vault.digests.get(content).and_then(|hex| Digest::parse(hex).ok())
     };
     let sources =
         host::Sources { bundle, secret_digest: &secret_digest, delivery: &input.inventory.artifacts.delivery };
-    let changes = host::host_changes(blueprint, facts, &sources)
+    let changes = host::host_changes(&blueprint, facts, &sources)
         .map_err(|source| PlanError::Artifact { host: host.name.clone(), source })?;
     let target = Target::Host(host.name.clone());
     let mut last = None;
@@ -201,6 +206,18 @@ fn host_steps(
         }
     }
     Ok(())
+}
+
+/// Images of the bundle that are no component's: those of network plugins, add-ons and workloads.
+fn workload_images(bundle: &BundleManifest) -> impl Iterator<Item = String> {
+    let of_component = |reference: &str| {
+        Image::ALL.iter().filter(|image| **image != Image::Agnhost).any(|image| {
+            reference.strip_prefix(IMAGE_REGISTRY).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| {
+                rest.strip_prefix(image.repository()).is_some_and(|rest| rest.starts_with(':'))
+            })
+        })
+    };
+    bundle.images.iter().map(|image| image.reference.clone()).filter(move |reference| !of_component(reference))
 }
 
 fn inputs_digest(input: &PlanInput<'_>) -> Result<Digest, PlanError> {

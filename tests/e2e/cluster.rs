@@ -100,6 +100,15 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The full reference of an image in the bundle.
+    pub fn image(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.bundle().join("bundle.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let images = manifest["images"].as_array().unwrap();
+        let references = images.iter().map(|image| image["reference"].as_str().unwrap());
+        references.filter(|reference| reference.contains(name)).next_back().unwrap().to_owned()
+    }
+
     /// The address of a machine.
     pub fn address(&self, machine: &str) -> String {
         let name: MachineName = machine.parse().unwrap();
@@ -134,7 +143,7 @@ impl Cluster {
         if !kubeconfig.exists() {
             self.on("kubeconfig", &["--output", kubeconfig.to_str().unwrap()]);
         }
-        let output = Command::new(self.bundle().join("files/kubectl"))
+        let output = Command::new(self.bundle().join("bin/kubectl"))
             .arg("--kubeconfig")
             .arg(&kubeconfig)
             .args(args)

@@ -59,7 +59,7 @@ fn join_with_kubeadm(cluster: &Cluster, machine: &str, join: &str) {
         etc/systemd/system/kubelet.service.d";
     cluster.copy("cp-1", machine, paths);
     cluster.copy("cp-1", machine, "var/lib/keelwright/artifacts");
-    cluster.put(machine, &cluster.bundle().join("files/kubeadm"), "/root/kubeadm");
+    cluster.put(machine, &cluster.bundle().join("bin/kubeadm"), "/root/kubeadm");
     cluster.ask(
         machine,
         "sysctl -q --system; systemctl daemon-reload; systemctl restart containerd; systemctl enable -q kubelet
@@ -74,10 +74,13 @@ fn join_with_kubeadm(cluster: &Cluster, machine: &str, join: &str) {
 
 /// DNS from a pod, and a NodePort on every node.
 fn serves(cluster: &Cluster) {
-    cluster.kubectl(&["apply", "-f", "scripts/demo-workload.yaml"]);
+    let workload = cluster.directory().join("workload.yaml");
+    let text = include_str!("../../scripts/demo-workload.yaml");
+    std::fs::write(&workload, text.replace("AGNHOST", &cluster.image("agnhost"))).unwrap();
+    cluster.kubectl(&["apply", "-f", workload.to_str().unwrap()]);
     cluster.kubectl(&["-n", "demo", "rollout", "status", "deployment/web", "--timeout=180s"]);
     cluster.kubectl(&["-n", "demo", "wait", "--for=condition=Ready", "pod/client", "--timeout=120s"]);
-    let connect = ["/agnhost", "connect", "web.demo.svc.cluster.local:80", "--timeout=5s"];
+    let connect = ["agnhost", "connect", "web.demo.svc.cluster.local:80", "--timeout=5s"];
     let mut exec = vec!["-n", "demo", "exec", "client", "--"];
     exec.extend(connect);
     cluster.kubectl(&exec);
@@ -91,7 +94,7 @@ fn serves(cluster: &Cluster) {
 
 /// The real kubeadm of the same version reads what is there.
 fn kubeadm_finds_its_own_layout(cluster: &Cluster) {
-    cluster.put("cp-1", &cluster.bundle().join("files/kubeadm"), "/root/kubeadm");
+    cluster.put("cp-1", &cluster.bundle().join("bin/kubeadm"), "/root/kubeadm");
     let table = cluster.ask("cp-1", "/root/kubeadm certs check-expiration 2>/dev/null");
     for name in [
         "admin.conf",

@@ -84,7 +84,7 @@ fn stride(default: u64) -> u64 {
 
 #[test]
 fn a_single_node_survives_a_kill_at_every_boundary() {
-    everywhere(&single_node(), Fault::Kill, 1);
+    everywhere(&single_node(), Fault::Kill, stride(3));
 }
 
 #[test]
@@ -94,25 +94,25 @@ fn a_single_node_survives_losing_its_stage_at_every_boundary() {
 
 #[test]
 fn a_single_node_survives_a_power_cut_at_every_boundary() {
-    everywhere(&single_node(), Fault::PowerCut, 1);
+    everywhere(&single_node(), Fault::PowerCut, stride(3));
 }
 
 #[test]
 fn three_and_two_survive_losing_a_stage() {
-    everywhere(&stacked(3, 2), Fault::KillWithStage, stride(9));
+    everywhere(&stacked(3, 2), Fault::KillWithStage, stride(29));
 }
 
 #[test]
 fn three_and_two_survive_a_power_cut() {
-    everywhere(&stacked(3, 2), Fault::PowerCut, stride(11));
+    everywhere(&stacked(3, 2), Fault::PowerCut, stride(31));
 }
 
 #[test]
 fn three_and_two_survive_lost_replies() {
-    everywhere(&stacked(3, 2), Fault::LostReply, stride(7));
+    everywhere(&stacked(3, 2), Fault::LostReply, stride(23));
 }
 
 #[test]
 fn external_etcd_survives_a_kill() {
-    everywhere(&external_etcd(), Fault::Kill, stride(13));
+    everywhere(&external_etcd(), Fault::Kill, stride(41));
 }
