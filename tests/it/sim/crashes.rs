@@ -116,3 +116,27 @@ fn three_and_two_survive_lost_replies() {
 fn external_etcd_survives_a_kill() {
     everywhere(&external_etcd(), Fault::Kill, stride(41));
 }
+
+/// etcd refuses to add a member it has, or to remove one it has not: a second try must know that.
+#[test]
+fn a_lost_answer_to_a_member_change_is_no_failure() {
+    use super::support::hosts;
+    let edit = |fault: Option<u64>| {
+        let mut simulation = simulation(hosts(&[1], &[]));
+        super::support::settle(&mut simulation);
+        simulation.edit(hosts(&[1, 2, 3], &[])).unwrap();
+        let passed = simulation.fleet.world().faults.passed;
+        if let Some(boundary) = fault {
+            simulation.fleet.world().faults.at = Some((passed + boundary, Fault::LostReply));
+        }
+        let trace = simulation.converge(Goal::Converge);
+        let boundaries = simulation.fleet.world().faults.passed - passed;
+        let hit = !simulation.fleet.world().faults.seen.is_empty();
+        assert!(trace.converged && trace.rounds.len() == 2, "{}", told(&simulation, &trace));
+        (boundaries, hit)
+    };
+    let (boundaries, _) = edit(None);
+    let late = boundaries - boundaries / 3;
+    let hits = (late..boundaries).step_by(9).filter(|boundary| edit(Some(*boundary)).1).count();
+    assert!(hits > 0);
+}

@@ -106,7 +106,6 @@ fn one_control_plane_becomes_three() {
 }
 
 #[test]
-#[ignore = "drain is not merged yet"]
 fn the_first_control_plane_is_replaced() {
     let (simulation, plan) = edited(hosts(&[1, 2, 3], &[1]), hosts(&[2, 3, 4], &[1]));
     insta::assert_snapshot!(plan);
@@ -119,7 +118,6 @@ fn the_first_control_plane_is_replaced() {
 }
 
 #[test]
-#[ignore = "drain is not merged yet"]
 fn a_worker_is_removed() {
     let (simulation, plan) = edited(hosts(&[1], &[1, 2]), hosts(&[1], &[2]));
     insta::assert_snapshot!(plan);

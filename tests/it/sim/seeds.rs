@@ -25,13 +25,15 @@ struct Coverage {
 
 /// What one seed is about: the first inventory and the one it is edited into.
 fn scenario(random: &mut Random) -> (&'static str, Inventory, Option<Inventory>) {
-    match random.below(7) {
+    match random.below(9) {
         0 => ("single node", single_node(), None),
         1 => ("3+2", stacked(3, 2), None),
         2 => ("external etcd", external_etcd(), None),
         3 => ("a worker joins", hosts(&[1], &[1]), Some(hosts(&[1], &[1, 2]))),
         4 => ("a control plane joins", hosts(&[1, 2, 3], &[]), Some(hosts(&[1, 2, 3, 4], &[]))),
-        5 => ("one control plane becomes three", hosts(&[1], &[]), Some(hosts(&[1, 2, 3], &[]))),
+        5 => ("the first control plane is replaced", hosts(&[1, 2, 3], &[]), Some(hosts(&[2, 3, 4], &[]))),
+        6 => ("a worker goes", hosts(&[1], &[1, 2]), Some(hosts(&[1], &[2]))),
+        7 => ("one control plane becomes three", hosts(&[1], &[]), Some(hosts(&[1, 2, 3], &[]))),
         _ => ("3+1", stacked(3, 1), None),
     }
 }
