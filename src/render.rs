@@ -3,6 +3,8 @@
 //! Templates are embedded and an undefined variable is an error. They are for what is text by nature (units,
 //! haproxy, nft); YAML is always a typed value that is serialised.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 
 /// A value as a YAML document.
@@ -22,6 +24,15 @@ fn yaml_options() -> serde_yaml::SerializerOptions {
 /// # Panics
 /// When the template is wrong. Templates are part of the program and every one is rendered by tests.
 pub fn render(name: &'static str, template: &'static str, context: minijinja::Value) -> String {
+    match ENVIRONMENT.render_named_str(name, template, context) {
+        Ok(text) => text,
+        // invariant: see above
+        Err(error) => unreachable!("template {name}: {error:#}"),
+    }
+}
+
+/// Made once: with its filters and tests it takes longer than most templates.
+static ENVIRONMENT: LazyLock<minijinja::Environment<'static>> = LazyLock::new(|| {
     let mut environment = minijinja::Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     let syntax = minijinja::syntax::SyntaxConfig::builder()
@@ -32,20 +43,9 @@ pub fn render(name: &'static str, template: &'static str, context: minijinja::Va
     // invariant: the delimiters are the default ones
     environment.set_syntax(syntax.expect("default delimiters are valid"));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_formatter(|out, state, value| {
-        // minijinja writes booleans as Python does, which no file of ours can read.
-        if let Ok(value) = bool::try_from(value.clone()) {
-            return out.write_str(if value { "true" } else { "false" }).map_err(minijinja::Error::from);
-        }
-        minijinja::escape_formatter(out, state, value)
-    });
     environment.add_filter("toml", toml_string);
-    match environment.render_named_str(name, template, context) {
-        Ok(text) => text,
-        // invariant: see above
-        Err(error) => unreachable!("template {name}: {error:#}"),
-    }
-}
+    environment
+});
 
 /// A TOML basic string with its quotes. It is JSON's, except that DEL needs an escape too.
 pub fn toml_string(text: &str) -> String {

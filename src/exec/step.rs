@@ -149,7 +149,7 @@ async fn run_action(
         }
         Action::AddLearner { peer_url } => {
             until(step, ports, timeouts.api_ready, Patience::UntilDeadline, "etcd to accept a learner", async || {
-                ports.etcd.add_learner(peer_url).await.map(drop)
+                add_learner(ports, peer_url).await
             })
             .await
         }
@@ -161,7 +161,7 @@ async fn run_action(
         }
         Action::RemoveMember { id, .. } => {
             until(step, ports, timeouts.api_ready, Patience::UntilDeadline, "etcd to remove the member", async || {
-                ports.etcd.remove(*id).await
+                remove_member(ports, *id).await
             })
             .await
         }
@@ -314,6 +314,25 @@ async fn serving(ports: &Ports<'_>) -> Result<(), KubeError> {
         }
     }
     Ok(())
+}
+
+/// The answer to an earlier attempt may have been lost after its effect: etcd then refuses a second
+/// one for ever, so the list is asked first.
+async fn add_learner(ports: &Ports<'_>, peer_url: &str) -> Result<(), KubeError> {
+    let members = ports.etcd.members().await?;
+    if members.iter().any(|member| member.peer_urls.iter().any(|url| url == peer_url)) {
+        return Ok(());
+    }
+    ports.etcd.add_learner(peer_url).await.map(drop)
+}
+
+/// As [`add_learner`]: a member that is not listed is gone already.
+async fn remove_member(ports: &Ports<'_>, id: u64) -> Result<(), KubeError> {
+    let members = ports.etcd.members().await?;
+    if !members.iter().any(|member| member.id == id) {
+        return Ok(());
+    }
+    ports.etcd.remove(id).await
 }
 
 async fn promote(ports: &Ports<'_>, peer_url: &str) -> Result<(), KubeError> {

@@ -90,6 +90,7 @@ pub(super) fn operations(etcd_data_dir: &str) -> Vec<Op> {
     for path in TREES {
         ops.push(Op::Remove { path: path.to_owned(), recursive: true });
     }
+    ops.push(run(["sh", "-c", "rmdir /etc/cni 2>/dev/null; exit 0"], "unless others have something in it"));
     ops.push(run(["systemctl", "daemon-reload"], "unit files are gone"));
     ops
 }

@@ -170,6 +170,10 @@ impl World {
             .collect()
     }
 
+    pub fn answers(&self, cluster: u64, member: u64) -> bool {
+        self.running(cluster).contains(&member)
+    }
+
     /// Voters that answer, and how many make a majority.
     pub fn quorum(&self, cluster: u64) -> (usize, usize) {
         let Some(found) = self.clusters.get(&cluster) else { return (0, 1) };

@@ -192,11 +192,10 @@ fn shell(world: &mut World, name: &HostName, script: &str) -> Option<CommandResu
         let empty = host.disk.is_directory(directory) && host.disk.below(directory).next().is_none();
         return Some(done(empty && host.disk.remove(directory)));
     }
-    if let Some(directory) = script.split_whitespace().find(|word| word.starts_with("/var/lib/"))
-        && script.contains("-delete")
-    {
-        let directory = directory.trim_end_matches(';');
-        return plain(host, &["find", directory, "-xdev", "-mindepth", "1", "-delete"]).map(|_| done(true));
+    if script.contains("-mindepth 1 -delete; rmdir ") {
+        let directory = script.split_whitespace().find(|word| word.starts_with("/var/"))?.to_owned();
+        let emptied = plain(host, &["find", &directory, "-xdev", "-mindepth", "1", "-delete"])?;
+        return Some(done(host.disk.remove(&directory) || emptied.changed));
     }
     None
 }

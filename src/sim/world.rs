@@ -142,7 +142,8 @@ impl World {
                 Ok(address) => self.by_address.get(&address).cloned(),
                 Err(_) => None,
             };
-            if let Some((cluster, _)) = member.and_then(|member| self.member_on(&member))
+            if let Some((cluster, member)) = member.and_then(|member| self.member_on(&member))
+                && self.answers(cluster, member)
                 && self.has_quorum(cluster)
             {
                 return Some(cluster);

@@ -14,7 +14,7 @@ use keelwright::sim::{Amount, Fault, Faults, Simulation, Trace};
 use super::support::{external_etcd, hosts, single_node, stacked, told};
 
 /// Where seeds begin that are run when nobody asks for others, and how long they may take.
-const TIME: Duration = Duration::from_secs(25);
+const TIME: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct Coverage {

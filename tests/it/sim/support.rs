@@ -30,6 +30,9 @@ pub fn hosts(control_planes: &[usize], workers: &[usize]) -> Inventory {
     for number in workers {
         text += &format!("  - {{name: worker-{number}, address: 192.0.2.{}}}\n", 100 + number);
     }
+    if control_planes.len().is_multiple_of(2) {
+        text += "etcd: {allowEvenMembers: true}\n";
+    }
     inventory(&text)
 }
 
