@@ -97,11 +97,27 @@ pub(crate) async fn run_as_root(
     let mut message = BytesMut::with_capacity(text.len() + 16);
     message.extend_from_slice(format!("{}\n", text.len()).as_bytes());
     message.extend_from_slice(text.as_bytes());
-    exec.writer.data_bytes(message.freeze()).await?;
+    exec.send(message.freeze()).await?;
     Ok(exec)
 }
 
 impl RootExec {
+    /// Gives the command some input. It listens meanwhile: a server opens a channel with no window
+    /// at all, and a writer that waits for one is not told when the connection falls.
+    pub async fn send(&mut self, input: Bytes) -> Result<(), ExecError> {
+        let RootExec { writer, output } = self;
+        let sending = writer.data_bytes(input);
+        tokio::pin!(sending);
+        loop {
+            tokio::select! {
+                sent = &mut sending => return Ok(sent?),
+                more = output.step() => if !more? {
+                    return Err(output.ended());
+                },
+            }
+        }
+    }
+
     /// Gives the command all its input and takes everything it says, up to its end.
     pub async fn exchange(&mut self, input: Bytes) -> Result<Vec<u8>, ExecError> {
         let RootExec { writer, output } = self;
@@ -140,10 +156,10 @@ impl RootExec {
                 let mut line = Zeroizing::new(Vec::with_capacity(password.expose_secret().len() + 1));
                 line.extend_from_slice(password.expose_secret().as_bytes());
                 line.push(b'\n');
-                self.writer.data_bytes(Bytes::from_owner(line)).await?;
+                self.send(Bytes::from_owner(line)).await?;
             }
             if !self.output.step().await? {
-                return Err(self.output.not_root());
+                return Err(self.output.ended());
             }
         }
         Ok(())
@@ -158,7 +174,7 @@ impl RootOutput {
                 return Ok(Some(self.greeting.split().freeze()));
             }
             if !self.step().await? {
-                return if self.ready { Ok(None) } else { Err(self.not_root()) };
+                return if self.ready { Ok(None) } else { Err(self.ended()) };
             }
         }
     }
@@ -199,9 +215,12 @@ impl RootOutput {
         String::from_utf8_lossy(&self.errors).replace(PROMPT, "").trim().to_owned()
     }
 
-    /// The command ended without our shell having said a word.
-    fn not_root(&self) -> ExecError {
+    /// Why the command ended before it should have.
+    fn ended(&self) -> ExecError {
         let said = self.complaint();
+        if self.ready {
+            return ExecError::Lost(format!("the shell on {} ended early: {said}", self.label));
+        }
         if said.is_empty() && self.status.is_none() {
             return ExecError::Lost(format!("{} ended the session", self.label));
         }

@@ -16,6 +16,9 @@ use crate::inventory::HostName;
 /// Beyond a stage's own deadline: for the host to end it and to say so.
 const DEADLINE_SLACK: Duration = Duration::from_secs(60);
 
+/// For a last word that may be lost without harm.
+const ACK_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The payload, shared between attempts and wiped after the last.
 #[derive(Clone)]
 struct SharedPayload(Arc<Zeroizing<Vec<u8>>>);
@@ -135,8 +138,11 @@ async fn attempt(
                 StageEvent::Error(reason) => return Err(refused(stage, reason)),
                 StageEvent::End(end) => {
                     // The host may forget it now. When this is lost it forgets by itself, later.
-                    let _ = writer.data_bytes(Bytes::from_static(b"ack\n")).await;
-                    let _ = writer.eof().await;
+                    let acknowledge = async {
+                        writer.data_bytes(Bytes::from_static(b"ack\n")).await?;
+                        writer.eof().await
+                    };
+                    let _ = timeout(ACK_PATIENCE, acknowledge).await;
                     return Ok(end);
                 }
             }
@@ -163,7 +169,10 @@ fn ended(script: &HostScript, end: StageEnd) -> Result<StageResult, RemoteError>
         StageStatus::Deadline => return Err(deadline(script)),
         StageStatus::Fenced(newest) => return Err(RemoteError::Fenced { own: script.epoch, newest }),
         StageStatus::Killed => {
-            output.push_str("\nthe stage was killed on the host (out of memory, or by hand)");
+            if !output.is_empty() && !output.ends_with('\n') {
+                output.push('\n');
+            }
+            output.push_str("the stage was killed: the host went down, ran out of memory, or somebody stopped it");
             137
         }
     };

@@ -108,6 +108,8 @@ if [ -z "$status" ]; then
 	status=killed
 	if [ $((now - began)) -ge "$deadline" ]; then status=deadline; fi
 	rm -rf -- "$D/files"
+	# The shell is gone; what it had started is waited for too.
+	if [ -d /run/systemd/system ]; then systemctl stop "keelwright-$id.service" 2>/dev/null; fi
 fi
 completed=0
 changed=

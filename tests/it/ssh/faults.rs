@@ -13,7 +13,7 @@ use super::sshd::{Fleet, Sshd, host, script, sh};
 const SEEDS: u64 = 48;
 
 /// The first connections of a seed are cut somewhere; later ones hold, so that it ends.
-fn plan(seed: u64, connection: usize) -> Fault {
+pub fn plan(seed: u64, connection: usize) -> Fault {
     let mut random = StdRng::seed_from_u64(seed * 1000 + connection as u64);
     if connection >= random.random_range(1..5) {
         return Fault::None;
@@ -64,6 +64,29 @@ async fn a_stage_runs_once_wherever_its_connection_is_cut() {
     let connections: Vec<usize> = runs.buffer_unordered(6).collect().await;
     let reattached = connections.iter().filter(|count| **count > 1).count();
     assert!(reattached > SEEDS as usize / 3, "the faults were hardly met: {reattached} of {SEEDS}");
+}
+
+/// A channel starts without a window. A connection that fell between the two left a writer waiting
+/// for a window that never came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_while_a_channel_opens_is_noticed() {
+    let Some(server) = Sshd::start() else { return };
+    let server = &server;
+    let runs = futures::stream::iter((1_300..2_300).step_by(14)).map(|cut| async move {
+        let fault = move |connection| if connection == 0 { Fault::CutDown(cut) } else { Fault::None };
+        let proxy = Proxy::start(server.port, fault).await;
+        let mut ssh = server.ssh();
+        ssh.port = Some(proxy.port);
+        let fleet = Fleet::new(&[("a", ssh)]);
+        let (a, stage) = (host("a"), script("stage", vec![sh("true")]));
+        let result = tokio::time::timeout(Duration::from_secs(30), fleet.remote.run(&a, &stage)).await;
+        match result.unwrap_or_else(|_| panic!("cut after {cut} bytes: hangs")) {
+            Ok(result) => assert_eq!(result.status, 0),
+            Err(RemoteError::Connect { .. } | RemoteError::Login { .. }) => {}
+            Err(error) => panic!("cut after {cut} bytes: {error}"),
+        }
+    });
+    runs.buffer_unordered(6).collect::<Vec<()>>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,4 +7,6 @@ mod basics;
 mod bastions;
 mod faults;
 mod identity;
+mod lab;
 mod memory;
+mod measure;

@@ -1,6 +1,6 @@
 //! A TCP proxy that misbehaves on purpose.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +35,10 @@ pub struct Proxy {
 impl Proxy {
     /// `plan` says what happens to the first, second, … connection.
     pub async fn start(target: u16, plan: impl Fn(usize) -> Fault + Send + 'static) -> Proxy {
+        Proxy::start_to((Ipv4Addr::LOCALHOST, target).into(), plan).await
+    }
+
+    pub async fn start_to(target: SocketAddr, plan: impl Fn(usize) -> Fault + Send + 'static) -> Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -43,7 +47,7 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let fault = plan(counter.fetch_add(1, Ordering::SeqCst));
                 tokio::spawn(async move {
-                    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
+                    let Ok(server) = TcpStream::connect(target).await else { return };
                     let (from_client, to_client) = client.into_split();
                     let (from_server, to_server) = server.into_split();
                     let timer = async {
