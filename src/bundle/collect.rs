@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::hash::{fingerprint_file, write_file};
+use super::hash::{fingerprint_file, remove_leftovers, write_file};
 use super::item::{File, Item};
 use super::{BundleError, Event, Fetched, Report, Request, Sources};
 use crate::release::artifact::{API_VERSION, BundleManifest, FileArtifact, ImageArtifact, MANIFEST_NAME};
@@ -22,6 +22,9 @@ pub async fn collect(
 ) -> Result<BundleManifest, BundleError> {
     sources.check(request)?;
     let mut manifest = start(request, output)?;
+    for directory in ["", "bin", "cni", "images"] {
+        remove_leftovers(&output.join(directory))?;
+    }
     let of = request.items.len();
     for (index, item) in request.items.iter().copied().enumerate() {
         let number = index + 1;
@@ -150,3 +153,7 @@ impl Sources {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "collect_tests.rs"]
+mod tests;

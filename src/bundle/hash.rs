@@ -12,6 +12,9 @@ use crate::release::artifact::Sha256;
 /// Enough to keep the hash busy between reads, small beside any artifact.
 const BUFFER: usize = 256 * 1024;
 
+/// Between a file's name and the process that writes it.
+const PARTIAL: &str = ".partial-";
+
 /// What a stream of bytes amounted to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -98,7 +101,7 @@ impl Staged {
             fs::create_dir_all(directory).map_err(BundleError::io("create directory", directory))?;
         }
         let name = target.file_name().unwrap_or("file");
-        let temporary = target.with_file_name(format!(".{name}.partial-{}", std::process::id()));
+        let temporary = target.with_file_name(format!(".{name}{PARTIAL}{}", std::process::id()));
         let file = File::create(&temporary).map_err(BundleError::io("create", &temporary))?;
         Ok(Staged { file: Some(file), temporary, target: target.to_owned() })
     }
@@ -151,6 +154,20 @@ impl Drop for Staged {
     }
 }
 
+/// Removes what killed runs left in `directory`; files of runs that are under way stay.
+pub fn remove_leftovers(directory: &Utf8Path) -> Result<(), BundleError> {
+    let Ok(entries) = directory.read_dir_utf8() else { return Ok(()) };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let process = name.strip_prefix('.').and_then(|name| name.rsplit_once(PARTIAL)).map(|(_, pid)| pid);
+        let dead = process.is_some_and(|pid| !Utf8Path::new("/proc").join(pid).exists());
+        if dead {
+            fs::remove_file(entry.path()).map_err(BundleError::io("remove", entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a small file atomically.
 pub fn write_file(target: &Utf8Path, bytes: &[u8]) -> Result<(), BundleError> {
     let mut staged = Staged::create(target)?;
@@ -182,6 +199,15 @@ mod tests {
         staged.write_all(b"half").unwrap();
         drop(staged);
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 0);
+
+        // No process has this number: the largest there can be is below it.
+        let left = target.with_file_name(".file.partial-4194305");
+        fs::write(&left, b"half").unwrap();
+        let mut running = Staged::create(&target).unwrap();
+        remove_leftovers(target.parent().unwrap()).unwrap();
+        assert!(!left.exists());
+        running.write_all(b"x").unwrap();
+        running.commit(false).unwrap();
 
         write_file(&target, b"whole").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"whole");

@@ -130,6 +130,10 @@ fn list(directory: &Utf8Path, below: &Utf8Path, found: &mut Vec<Utf8PathBuf>) ->
     let place = directory.join(below);
     for entry in place.read_dir_utf8().map_err(BundleError::io("list", &place))? {
         let entry = entry.map_err(BundleError::io("list", &place))?;
+        // What a run that was killed left half done has a hidden name; the next run removes it.
+        if entry.file_name().starts_with('.') {
+            continue;
+        }
         let path = below.join(entry.file_name());
         if entry.file_type().map_err(BundleError::io("list", &place))?.is_dir() {
             list(directory, &path, found)?;

@@ -274,3 +274,7 @@ fn extract(
     }
     Err(BundleError::NotInArchive { member: member.to_owned(), url: url.to_owned() })
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

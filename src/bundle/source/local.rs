@@ -40,7 +40,9 @@ impl Local {
             return Ok(());
         }
         let needs = |item: &&Item| match item {
-            Item::File(file) => matches!(self.binaries, Binaries::GoModules(_)) && is_from_rootfs(file.name()),
+            Item::File(file) => {
+                matches!(self.binaries, Binaries::GoModules(_)) && is_from_rootfs(file.name())
+            }
             Item::Image(image) => recipe::needs_rootfs(*image),
         };
         let names: Vec<String> = request.items.iter().filter(needs).map(ToString::to_string).collect();

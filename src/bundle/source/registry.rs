@@ -206,3 +206,7 @@ fn pull_error(reference: &Reference, source: OciDistributionError) -> BundleErro
 fn odd(reference: &Reference, reason: String) -> BundleError {
     BundleError::OddImage { reference: reference.to_string(), reason }
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;
