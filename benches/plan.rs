@@ -21,7 +21,8 @@ fn inventory(hosts: usize) -> Inventory {
          network: {podCidrs: [10.0.0.0/9], serviceCidrs: [172.16.0.0/16]}\nhosts:\n",
     );
     for number in 0..hosts {
-        let address = std::net::Ipv4Addr::from(u32::from(std::net::Ipv4Addr::new(198, 18, 0, 1)) + number as u32);
+        let address =
+            std::net::Ipv4Addr::from(u32::from(std::net::Ipv4Addr::new(198, 18, 0, 1)) + number as u32);
         let roles = if number < 3 { ", roles: [control-plane]" } else { "" };
         text += &format!("  - {{name: host-{number:05}, address: {address}{roles}}}\n");
     }

@@ -9,13 +9,11 @@ use futures::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 
 use super::CommandError;
+use crate::blueprint::api_server_port;
 use crate::exec::ports::{Etcd, KubeApi, Remote, SecretSource as _};
 use crate::inventory::{Host, HostName, Inventory, Role};
-use crate::blueprint::api_server_port;
 use crate::kube::client::API_SERVER_NAME;
-use crate::kube::{
-    AsyncReadWrite, CredentialSource, Credentials, Dialer, Endpoint, EtcdClient, KubeClient,
-};
+use crate::kube::{AsyncReadWrite, CredentialSource, Credentials, Dialer, Endpoint, EtcdClient, KubeClient};
 use crate::pki::{KeyId, SecretContent};
 use crate::ssh::{SshEnvironment, SshRemote};
 use crate::state::Vault;

@@ -62,8 +62,7 @@ impl Operation {
         let identity_path = args.identity.clone().unwrap_or_else(default_identity);
         let identity = Identity::load_or_create(&identity_path).map_err(failed)?;
         let clock: crate::state::vault::Clock = Arc::new(|| jiff::Timestamp::now().as_second());
-        let vault =
-            Vault::open_or_create(&directory, &identity, &inventory.name, clock).map_err(failed)?;
+        let vault = Vault::open_or_create(&directory, &identity, &inventory.name, clock).map_err(failed)?;
         let vault = Arc::new(vault);
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
         let dropped = dropped_hosts(&directory, &inventory)?;
@@ -143,7 +142,8 @@ fn default_identity() -> Utf8PathBuf {
 }
 
 fn whoami() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
+    let user =
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{user}@{}", host.trim())
 }
@@ -156,7 +156,7 @@ fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
     for arch in wanted {
         let directory = match &inventory.artifacts.bundle {
             Some(directory) => directory.clone(),
-            None => crate::cli::bundle::default_directory(inventory.version, arch),
+            None => crate::cli::bundle::default_directory(inventory.version, arch)?,
         };
         let path = directory.join(crate::release::artifact::MANIFEST_NAME);
         let bytes = std::fs::read(&path).map_err(|source| {
@@ -166,8 +166,8 @@ fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
                 arch.as_str()
             ))
         })?;
-        let manifest = BundleManifest::from_json(&bytes)
-            .map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+        let manifest =
+            BundleManifest::from_json(&bytes).map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
         manifests.insert(arch, manifest);
         directories.insert(arch, directory);
     }

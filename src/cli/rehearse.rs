@@ -94,8 +94,8 @@ pub fn run(args: RehearseArgs) -> Result<ExitCode, CommandError> {
         multiply(&mut inventory, count).map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
     }
     let faults = Faults::random(args.seed, args.faults.into());
-    let mut simulation = Simulation::new(inventory, faults)
-        .map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+    let mut simulation =
+        Simulation::new(inventory, faults).map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
     simulation.check_leaks = simulation.inventory.hosts.len() <= TOLD_HOSTS;
     let began = Instant::now();
     let look = simulation
@@ -147,7 +147,8 @@ fn multiply(inventory: &mut Inventory, count: usize) -> Result<(), RehearseError
     roles.retain(|role| *role == crate::inventory::Role::Worker);
     roles.insert(crate::inventory::Role::Worker);
     // Simulated machines need no real network: they get one of their own, large enough for all.
-    let taken: std::collections::BTreeSet<IpAddr> = inventory.hosts.values().map(|host| host.address).collect();
+    let taken: std::collections::BTreeSet<IpAddr> =
+        inventory.hosts.values().map(|host| host.address).collect();
     let first = u32::from(std::net::Ipv4Addr::new(198, 18, 0, 0));
     let mut next = first;
     let mut number = 0;
@@ -193,7 +194,10 @@ fn opening(inventory: &Inventory, args: &RehearseArgs, outline: &Outline) -> Str
     } else {
         let seconds = u64::from(outline.report.expected_seconds);
         let steps = outline.plan.steps.len();
-        out += &format!("  {steps} steps for {hosts} hosts; about {} when all goes well\n", duration(Duration::from_secs(seconds)));
+        out += &format!(
+            "  {steps} steps for {hosts} hosts; about {} when all goes well\n",
+            duration(Duration::from_secs(seconds))
+        );
     }
     out
 }
@@ -210,9 +214,13 @@ fn story(simulation: &Simulation) -> String {
     for (at, event) in events.iter() {
         let line = match event {
             Event::Began { steps, .. } => Some(format!("apply: {steps} steps")),
-            Event::StepEnded { step, seconds, .. } if all => Some(format!("{step:<26} done in {seconds:.1} s")),
+            Event::StepEnded { step, seconds, .. } if all => {
+                Some(format!("{step:<26} done in {seconds:.1} s"))
+            }
             Event::StepFailed { step, error, .. } => Some(format!("{step:<26} FAILED: {error}")),
-            Event::StepSkipped { step, because, .. } if all => Some(format!("{step:<26} skipped, {because} failed")),
+            Event::StepSkipped { step, because, .. } if all => {
+                Some(format!("{step:<26} skipped, {because} failed"))
+            }
             Event::Ended { done, failed, skipped, .. } => {
                 Some(format!("ended: {done} done, {failed} failed, {skipped} skipped"))
             }
@@ -241,14 +249,21 @@ fn table(simulation: &Simulation) -> String {
         let ready = status.iter().filter(|host| host.node == "Ready").count();
         let voters = status.iter().filter(|host| host.etcd == "voter").count();
         let apis = status.iter().filter(|host| host.api == "ready").count();
-        out += &format!("  {ready} of {} nodes Ready, {voters} etcd voters, {apis} API servers\n", status.len());
+        out +=
+            &format!("  {ready} of {} nodes Ready, {voters} etcd voters, {apis} API servers\n", status.len());
         return out;
     }
     let width = status.iter().map(|host| host.host.as_str().len()).max().unwrap_or(4).max(4);
     out += &format!("  {:<width$}  {:<22} {:<12} {:<8} API\n", "HOST", "ROLES", "NODE", "ETCD");
     for host in status {
         let roles = host.roles.join(",");
-        out += &format!("  {:<width$}  {roles:<22} {:<12} {:<8} {}\n", host.host.as_str(), host.node, host.etcd, host.api);
+        out += &format!(
+            "  {:<width$}  {roles:<22} {:<12} {:<8} {}\n",
+            host.host.as_str(),
+            host.node,
+            host.etcd,
+            host.api
+        );
     }
     out
 }
@@ -274,7 +289,11 @@ fn summary(simulation: &Simulation, trace: &Trace, real: Duration) -> String {
     for violation in &world.violations {
         out += &format!("Broken promise {violation}\n");
     }
-    out += &format!("On real machines it would take about {}; here {:.1} s.\n", duration(trace.took), real.as_secs_f64());
+    out += &format!(
+        "On real machines it would take about {}; here {:.1} s.\n",
+        duration(trace.took),
+        real.as_secs_f64()
+    );
     out
 }
 

@@ -105,13 +105,17 @@ fn is_drift(action: &Action) -> bool {
 fn row(host: &Host, look: &Look, now: i64) -> Row {
     let api = look.facts.api.known();
     let node = api.and_then(|api| api.nodes.get(&host.name));
-    let member = look.facts.etcd.known().and_then(|etcd| {
-        etcd.members.iter().find(|member| member.name == host.name.as_str())
-    });
+    let member = look
+        .facts
+        .etcd
+        .known()
+        .and_then(|etcd| etcd.members.iter().find(|member| member.name == host.name.as_str()));
     let roles: Vec<String> = host
         .roles
         .iter()
-        .map(|role| serde_json::to_value(role).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default())
+        .map(|role| {
+            serde_json::to_value(role).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+        })
         .collect();
     Row {
         host: host.name.to_string(),
@@ -144,7 +148,12 @@ fn row(host: &Host, look: &Look, now: i64) -> Row {
 /// When the first certificate on the host runs out.
 fn first_expiry(host: &HostName, look: &Look) -> Option<i64> {
     let facts = look.facts.host(host)?;
-    facts.certificates.values().filter_map(|pem| inspect(pem).ok()).map(|certificate| certificate.not_after).min()
+    facts
+        .certificates
+        .values()
+        .filter_map(|pem| inspect(pem).ok())
+        .map(|certificate| certificate.not_after)
+        .min()
 }
 
 fn drift(host: &HostName, look: &Look) -> String {

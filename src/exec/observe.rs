@@ -45,7 +45,8 @@ pub async fn observe_api(inventory: &Inventory, kube: &dyn KubeApi, wanted: &[Va
         Ok(objects) => objects,
         Err(error) => return Observed::Unreachable(error.to_string()),
     };
-    let asked = inventory.control_planes().map(|host| async { (host.name.clone(), kube.ready(&host.name).await) });
+    let asked =
+        inventory.control_planes().map(|host| async { (host.name.clone(), kube.ready(&host.name).await) });
     let ready = futures::future::join_all(asked).await;
     Observed::Known(ApiFacts {
         ready: ready.into_iter().filter(|(_, answer)| answer.is_ok()).map(|(name, _)| name).collect(),

@@ -234,14 +234,8 @@ impl<'a> FileGroup<'a> {
             self.first = op;
         }
         self.paths.insert(entry.path);
-        let _ = write!(
-            self.calls,
-            " \\\n\t{} {} {:o} {}",
-            entry.kind,
-            quote(entry.path),
-            entry.mode,
-            entry.sum
-        );
+        let _ =
+            write!(self.calls, " \\\n\t{} {} {:o} {}", entry.kind, quote(entry.path), entry.mode, entry.sum);
     }
 
     fn flush(&mut self, text: &mut String) {
@@ -253,9 +247,9 @@ impl<'a> FileGroup<'a> {
 }
 
 fn check_path(op: usize, path: &str) -> Result<(), RenderError> {
-    let plain = path.strip_prefix('/').is_some_and(|rest| {
-        !rest.is_empty() && rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
-    });
+    let plain = path
+        .strip_prefix('/')
+        .is_some_and(|rest| !rest.is_empty() && rest.split('/').all(|part| !matches!(part, "" | "." | "..")));
     if plain && !path.contains(['\0', '\n']) {
         Ok(())
     } else {

@@ -157,7 +157,8 @@ fn a_failure_among_files_leaves_those_before_it_done_and_those_after_it_untouche
     assert!(Path::new(&at("a")).exists() && !Path::new(&at("c")).exists());
     // The same when the name is taken by a directory, which shows at the rename.
     std::fs::create_dir(at("taken")).unwrap();
-    let result = machine.run(&[file(at("x"), 0o644, "x"), file(at("taken"), 0o644, "b"), file(at("y"), 0o644, "y")]);
+    let result =
+        machine.run(&[file(at("x"), 0o644, "x"), file(at("taken"), 0o644, "b"), file(at("y"), 0o644, "y")]);
     assert_eq!((result.status.as_str(), result.completed), ("1", 1));
     assert!(!Path::new(&at("y")).exists());
     std::fs::write(at(".keelwright.7.tmp"), "half").unwrap();
@@ -241,7 +242,11 @@ fn artifacts_are_checked_before_anything_is_installed() {
     let store = machine.root.join("state/artifacts");
     std::fs::create_dir_all(&store).unwrap();
     let packed = Process::new("sh")
-        .args(["-c", "cd \"$0\" && mkdir bin && echo one >bin/one && tar -czf t.tgz bin/one", store.to_str().unwrap()])
+        .args([
+            "-c",
+            "cd \"$0\" && mkdir bin && echo one >bin/one && tar -czf t.tgz bin/one",
+            store.to_str().unwrap(),
+        ])
         .status();
     assert!(packed.unwrap().success());
     let content = std::fs::read(store.join("t.tgz")).unwrap();
@@ -304,7 +309,10 @@ fn a_lower_epoch_is_refused_and_a_running_stage_of_it_stops_between_operations()
     let marker = machine.path("target/after");
     let take_over = format!("echo 9 >{}", machine.path("state/epoch"));
     let said = machine.try_run("old", 3, 30, &[sh(&take_over), sh(&format!("touch {marker}"))]);
-    assert_eq!(ended(&said), Ended { status: "fenced-9".into(), completed: 1, changed: vec![0], output: "".into() });
+    assert_eq!(
+        ended(&said),
+        Ended { status: "fenced-9".into(), completed: 1, changed: vec![0], output: "".into() }
+    );
     let said = machine.try_run("older", 3, 30, &[sh(&format!("touch {marker}"))]);
     assert!(said.contains("keelwright: fenced 9\n"), "{said}");
     assert!(!Path::new(&marker).exists());

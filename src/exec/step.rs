@@ -51,7 +51,9 @@ fn remote_failure(error: &RemoteError) -> Failure {
         | RemoteError::HostKey { hint, .. }
         | RemoteError::Privilege { hint, .. } => (false, hint.clone()),
         RemoteError::Lost { .. } => (true, None),
-        RemoteError::Deadline { .. } | RemoteError::Fenced { .. } | RemoteError::Transfer { .. } => (false, None),
+        RemoteError::Deadline { .. } | RemoteError::Fenced { .. } | RemoteError::Transfer { .. } => {
+            (false, None)
+        }
     };
     Failure { error: error.to_string(), hint, unreachable }
 }
@@ -97,7 +99,11 @@ async fn run_script(
         .and_then(|index| batch.get(*index))
         .map_or_else(|| step.stage.describe().to_owned(), |planned| name(&planned.action));
     let output = result.output.trim();
-    Err(failure(format!("{what}: exit status {}{}{output}", result.status, if output.is_empty() { "" } else { ": " })))
+    Err(failure(format!(
+        "{what}: exit status {}{}{output}",
+        result.status,
+        if output.is_empty() { "" } else { ": " }
+    )))
 }
 
 async fn run_action(
@@ -132,48 +138,78 @@ async fn run_action(
         }
         Action::AwaitApi { host } => {
             let what = format!("the API server on {host}");
-            until(step, ports, timeouts.api_ready, Patience::UntilRefused, &what, async || ports.kube.ready(host).await).await
+            until(step, ports, timeouts.api_ready, Patience::UntilRefused, &what, async || {
+                ports.kube.ready(host).await
+            })
+            .await
         }
         Action::ApplyObjects { set, names } => apply_objects(step, *set, names, setting, ports).await,
         Action::PatchNode { node, wish } => {
             let what = format!("node {node} to register");
-            until(step, ports, timeouts.node_ready, Patience::UntilRefused, &what, async || register(ports, node, wish).await).await
+            until(step, ports, timeouts.node_ready, Patience::UntilRefused, &what, async || {
+                register(ports, node, wish).await
+            })
+            .await
         }
         Action::AwaitNode { node } => {
             let what = format!("node {node} to be Ready");
-            until(step, ports, timeouts.node_ready, Patience::UntilRefused, &what, async || node_ready(ports, node).await).await
+            until(step, ports, timeouts.node_ready, Patience::UntilRefused, &what, async || {
+                node_ready(ports, node).await
+            })
+            .await
         }
         Action::AwaitServing => {
-            until(step, ports, timeouts.node_ready, Patience::UntilRefused, "CoreDNS and kube-proxy", async || serving(ports).await)
-                .await
+            until(
+                step,
+                ports,
+                timeouts.node_ready,
+                Patience::UntilRefused,
+                "CoreDNS and kube-proxy",
+                async || serving(ports).await,
+            )
+            .await
         }
         Action::AddLearner { peer_url } => {
-            until(step, ports, timeouts.api_ready, Patience::UntilDeadline, "etcd to accept a learner", async || {
-                add_learner(ports, peer_url).await
-            })
+            until(
+                step,
+                ports,
+                timeouts.api_ready,
+                Patience::UntilDeadline,
+                "etcd to accept a learner",
+                async || add_learner(ports, peer_url).await,
+            )
             .await
         }
         Action::PromoteLearner { peer_url } => {
-            until(step, ports, timeouts.api_ready, Patience::UntilDeadline, "the etcd learner to catch up", async || {
-                promote(ports, peer_url).await
-            })
+            until(
+                step,
+                ports,
+                timeouts.api_ready,
+                Patience::UntilDeadline,
+                "the etcd learner to catch up",
+                async || promote(ports, peer_url).await,
+            )
             .await
         }
         Action::RemoveMember { id, .. } => {
-            until(step, ports, timeouts.api_ready, Patience::UntilDeadline, "etcd to remove the member", async || {
-                remove_member(ports, *id).await
-            })
+            until(
+                step,
+                ports,
+                timeouts.api_ready,
+                Patience::UntilDeadline,
+                "etcd to remove the member",
+                async || remove_member(ports, *id).await,
+            )
             .await
         }
         Action::Drain { node } => {
             let patience = Duration::from_secs(timeouts.drain.into());
-            crate::kube::drain(ports.kube, ports.clock, node, patience)
-                .await
-                .map(drop)
-                .map_err(|error| match std::error::Error::source(&error) {
+            crate::kube::drain(ports.kube, ports.clock, node, patience).await.map(drop).map_err(|error| {
+                match std::error::Error::source(&error) {
                     Some(cause) => failure(format!("{error}: {cause}")),
                     None => failure(error.to_string()),
-                })
+                }
+            })
         }
         Action::DeleteNode { node } => {
             ports.kube.delete(&node_skeleton(node)).await.map_err(|error| failure(error.to_string()))
@@ -194,9 +230,7 @@ async fn run_action(
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
-        | Action::CleanMachine { .. } => {
-            Err(failure(format!("{} runs on a host only", name(action))))
-        }
+        | Action::CleanMachine { .. } => Err(failure(format!("{} runs on a host only", name(action)))),
     }
 }
 
@@ -297,9 +331,7 @@ async fn register(ports: &Ports<'_>, node: &HostName, wish: &NodeWish) -> Result
 }
 
 async fn serving(ports: &Ports<'_>) -> Result<(), KubeError> {
-    let name = |kind: &str, name: &str| {
-        json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"namespace": "kube-system", "name": name}})
-    };
+    let name = |kind: &str, name: &str| json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"namespace": "kube-system", "name": name}});
     let wanted = [name("Deployment", "coredns"), name("DaemonSet", "kube-proxy")];
     let found = ports.kube.fetch(&wanted).await?;
     for object in found.values() {
@@ -307,7 +339,9 @@ async fn serving(ports: &Ports<'_>) -> Result<(), KubeError> {
         let count = |field: &str| status[field].as_i64().unwrap_or(0);
         let ready = match object["kind"].as_str() {
             Some("Deployment") => count("availableReplicas") >= 1,
-            _ => count("desiredNumberScheduled") > 0 && count("numberReady") >= count("desiredNumberScheduled"),
+            _ => {
+                count("desiredNumberScheduled") > 0 && count("numberReady") >= count("desiredNumberScheduled")
+            }
         };
         if !ready {
             return Err(not_yet(object_key(object)));

@@ -59,7 +59,10 @@ impl KubeClient {
                 let transport = Arc::clone(&transport);
                 async move {
                     let (parts, body) = request.into_parts();
-                    let body = body.collect_bytes().await.map_err(|error| TransportError::NoEndpoint(error.to_string()))?;
+                    let body = body
+                        .collect_bytes()
+                        .await
+                        .map_err(|error| TransportError::NoEndpoint(error.to_string()))?;
                     transport.send(Request::from_parts(parts, body)).await
                 }
             })
@@ -92,8 +95,11 @@ impl KubeClient {
     ) -> Result<Answer, KubeError> {
         let deadline = Instant::now() + self.patience;
         loop {
-            let request = build(&method, path, body)
-                .map_err(|error| KubeError::Refused { what: what.into(), code: 0, message: error.to_string() })?;
+            let request = build(&method, path, body).map_err(|error| KubeError::Refused {
+                what: what.into(),
+                code: 0,
+                message: error.to_string(),
+            })?;
             let (error, pause) = match self.attempt(what, request).await {
                 Ok(answer) => return Ok(answer),
                 Err(Attempt::Final(error)) => return Err(error),
@@ -117,7 +123,8 @@ impl KubeClient {
             .map_err(|_| unreachable("the answer stopped half way".into()))?
             .map_err(|error| unreachable(chain(&error)))?
             .to_bytes();
-        let refused = |message: String| KubeError::Refused { what: what.into(), code: parts.status.as_u16(), message };
+        let refused =
+            |message: String| KubeError::Refused { what: what.into(), code: parts.status.as_u16(), message };
         if parts.status.is_success() {
             let body = if body.first().is_some_and(|byte| matches!(byte, b'{' | b'[')) {
                 serde_json::from_slice(&body).map_err(|error| Attempt::Final(refused(error.to_string())))?
@@ -130,10 +137,13 @@ impl KubeClient {
         if !(parts.status == StatusCode::TOO_MANY_REQUESTS || parts.status.is_server_error()) {
             return Err(Attempt::Final(error));
         }
-        if parts.status.is_server_error() && let Some(AnsweredBy(index)) = parts.extensions.get() {
+        if parts.status.is_server_error()
+            && let Some(AnsweredBy(index)) = parts.extensions.get()
+        {
             self.transport.avoid(*index);
         }
-        let seconds = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let seconds =
+            parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Err(Attempt::Transient(error, seconds.map(Duration::from_secs)))
     }
 
@@ -149,8 +159,11 @@ impl KubeClient {
         }
         let what = format!("discovery of {api_version}");
         let answer = self.call(&what, Method::GET, &group_path(api_version), None).await?;
-        let found = parse_resources(answer.body)
-            .map_err(|error| KubeError::Refused { what, code: 0, message: error.to_string() })?;
+        let found = parse_resources(answer.body).map_err(|error| KubeError::Refused {
+            what,
+            code: 0,
+            message: error.to_string(),
+        })?;
         self.resources.lock().unwrap_or_else(PoisonError::into_inner).insert(api_version.into(), found);
         known(self).ok_or_else(|| KubeError::Refused {
             what: format!("{kind} of {api_version}"),
@@ -218,7 +231,11 @@ enum Attempt {
     Final(KubeError),
 }
 
-fn build(method: &Method, path: &str, body: Option<(&'static str, &Value)>) -> Result<Request<Body>, http::Error> {
+fn build(
+    method: &Method,
+    path: &str,
+    body: Option<(&'static str, &Value)>,
+) -> Result<Request<Body>, http::Error> {
     let request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
     match body {
         Some((content_type, value)) => request
@@ -247,8 +264,11 @@ impl KubeApi for KubeClient {
     fn ready<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<(), KubeError>> {
         Box::pin(async move {
             let what = format!("readiness of {host}");
-            let mut request = build(&Method::GET, "/readyz", None)
-                .map_err(|error| KubeError::Refused { what: what.clone(), code: 0, message: error.to_string() })?;
+            let mut request = build(&Method::GET, "/readyz", None).map_err(|error| KubeError::Refused {
+                what: what.clone(),
+                code: 0,
+                message: error.to_string(),
+            })?;
             request.extensions_mut().insert(OnlyHost(host.clone()));
             match self.attempt(&what, request).await {
                 Ok(answer) if answer.status == StatusCode::OK => Ok(()),
@@ -331,8 +351,10 @@ impl KubeApi for KubeClient {
                 "metadata": {"namespace": namespace, "name": pod},
             });
             let what = format!("eviction of {namespace}/{pod}");
-            let request = build(&Method::POST, &path, Some(("application/json", &body)))
-                .map_err(|error| KubeError::Refused { what: what.clone(), code: 0, message: error.to_string() })?;
+            let request =
+                build(&Method::POST, &path, Some(("application/json", &body))).map_err(|error| {
+                    KubeError::Refused { what: what.clone(), code: 0, message: error.to_string() }
+                })?;
             // One try: 429 means that a budget forbids it now, which the caller has to know.
             match self.attempt(&what, request).await {
                 Ok(_) | Err(Attempt::Final(KubeError::Refused { code: 404, .. })) => Ok(()),

@@ -89,7 +89,10 @@ pub async fn drain(
                     remaining.push((*pod, Remaining { pod: title, budgets: Vec::new(), message }));
                 }
                 // Forbidden now, or the server is busy; both may pass.
-                Err(KubeError::Refused { code: 429 | 500..=599, message, .. } | KubeError::Unreachable(message)) => {
+                Err(
+                    KubeError::Refused { code: 429 | 500..=599, message, .. }
+                    | KubeError::Unreachable(message),
+                ) => {
                     remaining.push((*pod, Remaining { pod: title, budgets: Vec::new(), message }));
                 }
                 Err(error @ KubeError::Refused { .. }) => return Err(failed(error)),

@@ -143,10 +143,9 @@ async fn evicts_what_must_leave_and_waits_until_it_is_gone() {
 
 #[tokio::test]
 async fn names_the_pod_and_the_budget_that_keeps_it() {
-    let budget = |name: &str, app: &str| {
-        json!({"metadata": {"namespace": "default", "name": name}, "spec": {"selector": {"matchLabels": {"app": app}}}})
-    };
-    let api = Api { kept: vec!["db"], budgets: vec![budget("db-budget", "db"), budget("other", "web")], ..api() };
+    let budget = |name: &str, app: &str| json!({"metadata": {"namespace": "default", "name": name}, "spec": {"selector": {"matchLabels": {"app": app}}}});
+    let api =
+        Api { kept: vec!["db"], budgets: vec![budget("db-budget", "db"), budget("other", "web")], ..api() };
     let error = drain(&api, &Time::default(), &node(), Duration::from_secs(5)).await.unwrap_err();
     assert_eq!(
         error.to_string(),

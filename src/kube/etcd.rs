@@ -124,7 +124,8 @@ impl EtcdClient {
     async fn post(&self, path: &str, body: &Value, only: Option<&HostName>) -> Result<Value, KubeError> {
         let response = self.send(path, body, only).await?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| KubeError::Unreachable(error.to_string()))?.to_bytes();
+        let body =
+            body.collect().await.map_err(|error| KubeError::Unreachable(error.to_string()))?.to_bytes();
         let value: Value = serde_json::from_slice(&body).unwrap_or_default();
         if parts.status.is_success() {
             return Ok(value);
@@ -157,7 +158,8 @@ impl EtcdClient {
     }
 
     async fn listed(&self) -> Result<Vec<ListedMember>, KubeError> {
-        let members: Members = parse("member list", self.post("/v3/cluster/member/list", &json!({}), None).await?)?;
+        let members: Members =
+            parse("member list", self.post("/v3/cluster/member/list", &json!({}), None).await?)?;
         Ok(members.members)
     }
 
@@ -179,7 +181,9 @@ impl EtcdClient {
                     peer_urls: member.peer_urls.clone(),
                     client_urls: member.client_urls.clone(),
                     learner: member.is_learner,
-                    healthy: status.as_ref().is_some_and(|status| status.errors.is_empty() && status.leader != 0),
+                    healthy: status
+                        .as_ref()
+                        .is_some_and(|status| status.errors.is_empty() && status.leader != 0),
                     leader: status.as_ref().is_some_and(|status| status.leader == status.id),
                 }
             })
@@ -189,7 +193,10 @@ impl EtcdClient {
     /// Members are named after their hosts; one that has not started yet has no name.
     fn host_of(&self, member: &ListedMember) -> Option<HostName> {
         let endpoints = self.transport.endpoints();
-        endpoints.iter().find(|endpoint| endpoint.host.as_str() == member.name).map(|endpoint| endpoint.host.clone())
+        endpoints
+            .iter()
+            .find(|endpoint| endpoint.host.as_str() == member.name)
+            .map(|endpoint| endpoint.host.clone())
     }
 
     /// What the member on `host` says of itself.
@@ -260,7 +267,11 @@ impl EtcdClient {
         let response = self.send("/v3/maintenance/snapshot", &json!({}), Some(host)).await?;
         if !response.status().is_success() {
             let code = response.status().as_u16();
-            return Err(KubeError::Refused { what: format!("snapshot of {host}"), code, message: String::new() });
+            return Err(KubeError::Refused {
+                what: format!("snapshot of {host}"),
+                code,
+                message: String::new(),
+            });
         }
         let partial = path.with_extension("partial");
         let mut file = open_private(&partial).await.map_err(local)?;
@@ -348,7 +359,12 @@ impl Etcd for EtcdClient {
             let body = json!({"ID": id.to_string()});
             match self.post("/v3/cluster/member/promote", &body, None).await {
                 Ok(_) => Ok(()),
-                Err(KubeError::Refused { message, .. }) if message.contains("can only promote a learner member") && !message.contains("in sync") => Ok(()),
+                Err(KubeError::Refused { message, .. })
+                    if message.contains("can only promote a learner member")
+                        && !message.contains("in sync") =>
+                {
+                    Ok(())
+                }
                 Err(error) => Err(error),
             }
         })

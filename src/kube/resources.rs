@@ -85,7 +85,13 @@ mod tests {
         for (api_version, resource, namespace, name, path) in [
             ("v1", resource("nodes", false), None, Some("cp-1"), "/api/v1/nodes/cp-1"),
             ("v1", resource("pods", true), None, None, "/api/v1/pods"),
-            ("apps/v1", resource("daemonsets", true), Some("kube-system"), Some("a"), "/apis/apps/v1/namespaces/kube-system/daemonsets/a"),
+            (
+                "apps/v1",
+                resource("daemonsets", true),
+                Some("kube-system"),
+                Some("a"),
+                "/apis/apps/v1/namespaces/kube-system/daemonsets/a",
+            ),
             (
                 "rbac.authorization.k8s.io/v1",
                 resource("clusterroles", false),

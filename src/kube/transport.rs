@@ -211,7 +211,8 @@ impl Transport {
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Sender, String> {
-        let config = client_config(&self.credentials.credentials(&endpoint.host)?).map_err(|error| chain(&error))?;
+        let config =
+            client_config(&self.credentials.credentials(&endpoint.host)?).map_err(|error| chain(&error))?;
         let connector = TlsConnector::from(Arc::new(config));
         let stream =
             self.dialer.dial(&endpoint.host, endpoint.port).await.map_err(|error| error.to_string())?;

@@ -190,7 +190,9 @@ pub(crate) fn render(state: &LabState, key: &Path) -> Result<String, LabError> {
                 image_gc_high_threshold_percent: 100,
             },
         },
-        kube_proxy: KubeProxy { config: KubeProxyConfig { conntrack: Conntrack { max_per_core: 0, min: 0 } } },
+        kube_proxy: KubeProxy {
+            config: KubeProxyConfig { conntrack: Conntrack { max_per_core: 0, min: 0 } },
+        },
         // Lowering a process's OOM score takes CAP_SYS_RESOURCE, which the outside may not have.
         containerd: Containerd { restrict_oom_score_adj: true },
     };

@@ -61,9 +61,9 @@ fn manifests_last(step: &Step) -> Option<Flaw> {
 fn secrets_after_mint(plan: &Plan) -> Vec<Flaw> {
     let Some(mint) = plan.steps.iter().find(|step| step.stage == Stage::Mint) else { return Vec::new() };
     let places_secret = |step: &&Step| {
-        step.actions.iter().any(|planned| {
-            matches!(&planned.action, Action::WriteFile { content: Content::Secret(_), .. })
-        })
+        step.actions
+            .iter()
+            .any(|planned| matches!(&planned.action, Action::WriteFile { content: Content::Secret(_), .. }))
     };
     plan.steps
         .iter()
@@ -78,9 +78,7 @@ fn one_member_at_a_time(plan: &Plan) -> Vec<Flaw> {
     let changes: Vec<&Step> = plan
         .steps
         .iter()
-        .filter(|step| {
-            matches!(step.stage, Stage::AddMember | Stage::PromoteMember | Stage::RemoveMember)
-        })
+        .filter(|step| matches!(step.stage, Stage::AddMember | Stage::PromoteMember | Stage::RemoveMember))
         .collect();
     let mut flaws = Vec::new();
     for pair in changes.windows(2) {

@@ -78,13 +78,18 @@ exit 0
 pub(super) fn operations(etcd_data_dir: &str) -> Vec<Op> {
     let mut ops = Vec::new();
     for unit in UNITS.iter().take(UNITS.len() - 1) {
-        let stop = format!("systemctl disable --now {unit} 2>/dev/null; systemctl reset-failed {unit} 2>/dev/null; exit 0");
+        let stop = format!(
+            "systemctl disable --now {unit} 2>/dev/null; systemctl reset-failed {unit} 2>/dev/null; exit 0"
+        );
         ops.push(run(["sh", "-c", &stop], "nothing of the cluster runs any more"));
     }
     ops.push(run(["sh", "-c", STOP], "containers end before their files go"));
     ops.push(run(["sh", "-c", NETWORK], "no interface, rule or route of the cluster stays"));
     for directory in CONTENTS.iter().chain([&etcd_data_dir]) {
-        let empty = format!("[ ! -d {0} ] || find {0} -xdev -mindepth 1 -delete; rmdir {0} 2>/dev/null; exit 0", quote(directory));
+        let empty = format!(
+            "[ ! -d {0} ] || find {0} -xdev -mindepth 1 -delete; rmdir {0} 2>/dev/null; exit 0",
+            quote(directory)
+        );
         ops.push(run(["sh", "-c", &empty], "the directory goes unless it is a mount point of its own"));
     }
     for path in TREES {

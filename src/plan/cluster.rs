@@ -75,10 +75,8 @@ fn object_changes(input: &PlanInput<'_>, set: ObjectSet) -> Vec<Planned> {
     }
     let mut actions = Vec::new();
     if !absent.is_empty() {
-        actions.push(Planned {
-            action: Action::ApplyObjects { set, names: absent },
-            reason: Reason::Missing,
-        });
+        actions
+            .push(Planned { action: Action::ApplyObjects { set, names: absent }, reason: Reason::Missing });
     }
     if !different.is_empty() {
         actions.push(Planned {
@@ -158,17 +156,16 @@ pub(super) fn await_nodes(input: &PlanInput<'_>, graph: &mut Graph) {
         let target = Target::Host(host.name.clone());
         let ready =
             input.facts.api.known().and_then(|api| api.nodes.get(&host.name)).is_some_and(|node| node.ready);
-        let mut after: Vec<StepId> = [Stage::Start, Stage::Register]
-            .iter()
-            .filter_map(|stage| graph.find(&target, *stage))
-            .collect();
+        let mut after: Vec<StepId> =
+            [Stage::Start, Stage::Register].iter().filter_map(|stage| graph.find(&target, *stage)).collect();
         if ready && after.is_empty() {
             continue;
         }
         if by_objects {
             after.extend(graph.find(&Target::Cluster, Stage::Addons));
         }
-        let action = Planned { action: Action::AwaitNode { node: host.name.clone() }, reason: Reason::Follows };
+        let action =
+            Planned { action: Action::AwaitNode { node: host.name.clone() }, reason: Reason::Follows };
         graph.add(target, Stage::Ready, vec![action], after);
     }
 }

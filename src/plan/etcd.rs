@@ -51,7 +51,8 @@ fn late_founder(input: &PlanInput<'_>, member: &EtcdMember) -> bool {
         && member.client_urls.is_empty()
         && input.facts.hosts.values().filter_map(|observed| observed.known()).any(|facts| {
             let initial = facts.etcd.initial.as_ref();
-            facts.etcd.has_data && initial.is_some_and(|initial| initial.state == "new" && initial.cluster == founders)
+            facts.etcd.has_data
+                && initial.is_some_and(|initial| initial.state == "new" && initial.cluster == founders)
         })
 }
 
@@ -113,10 +114,8 @@ pub(super) fn join_members(input: &PlanInput<'_>, graph: &mut Graph) {
         if let (Some(start), Some(before)) = (&start, added.clone().or_else(|| previous.clone())) {
             graph.wait_for(start, before);
         }
-        let promote = Planned {
-            action: Action::PromoteLearner { peer_url: peer_url(host) },
-            reason: Reason::Follows,
-        };
+        let promote =
+            Planned { action: Action::PromoteLearner { peer_url: peer_url(host) }, reason: Reason::Follows };
         let after = start.into_iter().chain(added).collect();
         previous = graph.add(target, Stage::PromoteMember, vec![promote], after).or(previous);
     }
@@ -155,7 +154,8 @@ pub(super) fn is_member(input: &PlanInput<'_>, host: &Host) -> bool {
 
 /// Whether any etcd host still holds member data.
 pub(super) fn anyone_has_data(input: &PlanInput<'_>) -> bool {
-    input.inventory.etcd_hosts().any(|host| {
-        input.facts.host(&host.name).is_none_or(|facts| facts.etcd.has_data)
-    })
+    input
+        .inventory
+        .etcd_hosts()
+        .any(|host| input.facts.host(&host.name).is_none_or(|facts| facts.etcd.has_data))
 }

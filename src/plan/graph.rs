@@ -124,10 +124,9 @@ impl Graph {
         let mut ordered = Vec::with_capacity(rest.len());
         while !rest.is_empty() {
             let before = ordered.len();
-            let (ready, blocked): (Vec<Step>, Vec<Step>) =
-                rest.into_iter().partition(|step| {
-                    step.after.iter().chain(&step.after_any).all(|id| done.contains(id))
-                });
+            let (ready, blocked): (Vec<Step>, Vec<Step>) = rest
+                .into_iter()
+                .partition(|step| step.after.iter().chain(&step.after_any).all(|id| done.contains(id)));
             for step in ready {
                 done.insert(step.id.clone());
                 ordered.push(step);

@@ -154,12 +154,8 @@ impl Comparison<'_> {
                 continue;
             }
             self.bring(artifact, file.path.as_str(), sha256, file.size);
-            let action = Action::InstallBinary {
-                path: path.clone(),
-                mode: *mode,
-                artifact: artifact.clone(),
-                sha256,
-            };
+            let action =
+                Action::InstallBinary { path: path.clone(), mode: *mode, artifact: artifact.clone(), sha256 };
             match fact {
                 None => actions.push(missing(action)),
                 Some(fact) => {
@@ -236,7 +232,11 @@ impl Comparison<'_> {
             Content::Secret(content) => (self.sources.secret_digest)(content),
         };
         let same = fact.is_some_and(|fact| {
-            digest.is_some() && fact.digest == digest && fact.mode == file.mode && fact.uid == 0 && fact.gid == 0
+            digest.is_some()
+                && fact.digest == digest
+                && fact.mode == file.mode
+                && fact.uid == 0
+                && fact.gid == 0
         });
         if same {
             return None;
@@ -246,11 +246,7 @@ impl Comparison<'_> {
             mode: file.mode,
             content: file.content.clone(),
             digest,
-            before: fact.map(|fact| Before {
-                digest: fact.digest,
-                mode: fact.mode,
-                text: fact.text.clone(),
-            }),
+            before: fact.map(|fact| Before { digest: fact.digest, mode: fact.mode, text: fact.text.clone() }),
         };
         let planned = match fact {
             None => missing(action),

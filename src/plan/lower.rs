@@ -145,9 +145,15 @@ pub(super) fn run<const N: usize>(argv: [&str; N], because: &str) -> Op {
 
 fn install_packages(names: &[String], os: OsFamily) -> Vec<Op> {
     let words: &[&str] = match os {
-        OsFamily::Debian => {
-            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q", "--no-install-recommends"]
-        }
+        OsFamily::Debian => &[
+            "env",
+            "DEBIAN_FRONTEND=noninteractive",
+            "apt-get",
+            "install",
+            "-y",
+            "-q",
+            "--no-install-recommends",
+        ],
         OsFamily::RedHat => &["dnf", "install", "-y", "-q"],
     };
     let argv = words.iter().map(|word| (*word).to_owned()).chain(names.iter().cloned());

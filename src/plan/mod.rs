@@ -11,8 +11,8 @@ mod graph;
 mod host;
 pub mod lower;
 pub mod model;
-mod remove;
 pub mod quorum;
+mod remove;
 pub mod report;
 pub mod safety;
 pub mod show;
@@ -188,8 +188,11 @@ fn host_steps(
     let secret_digest = |content: &crate::pki::SecretContent| {
         input.vault.digests.get(content).and_then(|hex| Digest::parse(hex).ok())
     };
-    let sources =
-        host::Sources { bundle, secret_digest: &secret_digest, delivery: &input.inventory.artifacts.delivery };
+    let sources = host::Sources {
+        bundle,
+        secret_digest: &secret_digest,
+        delivery: &input.inventory.artifacts.delivery,
+    };
     let changes = host::host_changes(&blueprint, facts, &sources)
         .map_err(|source| PlanError::Artifact { host: host.name.clone(), source })?;
     let target = Target::Host(host.name.clone());
@@ -212,12 +215,16 @@ fn host_steps(
 fn workload_images(bundle: &BundleManifest) -> impl Iterator<Item = String> {
     let of_component = |reference: &str| {
         Image::ALL.iter().filter(|image| **image != Image::Agnhost).any(|image| {
-            reference.strip_prefix(IMAGE_REGISTRY).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| {
-                rest.strip_prefix(image.repository()).is_some_and(|rest| rest.starts_with(':'))
-            })
+            reference.strip_prefix(IMAGE_REGISTRY).and_then(|rest| rest.strip_prefix('/')).is_some_and(
+                |rest| rest.strip_prefix(image.repository()).is_some_and(|rest| rest.starts_with(':')),
+            )
         })
     };
-    bundle.images.iter().map(|image| image.reference.clone()).filter(move |reference| !of_component(reference))
+    bundle
+        .images
+        .iter()
+        .map(|image| image.reference.clone())
+        .filter(move |reference| !of_component(reference))
 }
 
 fn inputs_digest(input: &PlanInput<'_>) -> Result<Digest, PlanError> {

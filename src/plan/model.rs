@@ -165,42 +165,110 @@ pub struct Planned {
 #[serde(rename_all = "kebab-case", tag = "do")]
 pub enum Action {
     /// Makes keys and certificates in the vault.
-    Mint { keys: BTreeMap<KeyId, CertificateSpec> },
+    Mint {
+        keys: BTreeMap<KeyId, CertificateSpec>,
+    },
     /// Brings a file of the bundle into the host's store.
-    Upload { name: String, path: String, sha256: Digest, size: u64 },
+    Upload {
+        name: String,
+        path: String,
+        sha256: Digest,
+        size: u64,
+    },
     /// Lets the host fetch it from a mirror.
-    Fetch { name: String, url: String, sha256: Digest, size: u64 },
+    Fetch {
+        name: String,
+        url: String,
+        sha256: Digest,
+        size: u64,
+    },
 
-    InstallPackages { names: Vec<String> },
+    InstallPackages {
+        names: Vec<String>,
+    },
     SwapOff,
-    LoadModule { name: String },
+    LoadModule {
+        name: String,
+    },
     ApplySysctls,
-    MakeDirectory { path: String, mode: u32 },
-    InstallBinary { path: String, mode: u32, artifact: String, sha256: Digest },
-    WriteFile { path: String, mode: u32, content: Content, digest: Option<Digest>, before: Option<Before> },
-    MakeLink { path: String, link: String },
-    RemovePath { path: String, recursive: bool },
+    MakeDirectory {
+        path: String,
+        mode: u32,
+    },
+    InstallBinary {
+        path: String,
+        mode: u32,
+        artifact: String,
+        sha256: Digest,
+    },
+    WriteFile {
+        path: String,
+        mode: u32,
+        content: Content,
+        digest: Option<Digest>,
+        before: Option<Before>,
+    },
+    MakeLink {
+        path: String,
+        link: String,
+    },
+    RemovePath {
+        path: String,
+        recursive: bool,
+    },
     ReloadUnits,
-    StartUnit { unit: String },
-    RestartUnit { unit: String },
-    StopUnit { unit: String },
-    ImportImage { reference: String, sha256: Digest },
+    StartUnit {
+        unit: String,
+    },
+    RestartUnit {
+        unit: String,
+    },
+    StopUnit {
+        unit: String,
+    },
+    ImportImage {
+        reference: String,
+        sha256: Digest,
+    },
     /// Waits on the host itself until containerd answers.
     AwaitRuntime,
     /// Takes everything of ours off the machine.
-    CleanMachine { etcd_data_dir: String },
+    CleanMachine {
+        etcd_data_dir: String,
+    },
 
-    AwaitApi { host: HostName },
+    AwaitApi {
+        host: HostName,
+    },
     /// Applies cluster objects; `names` are for people, the objects are computed anew.
-    ApplyObjects { set: ObjectSet, names: Vec<String> },
-    PatchNode { node: HostName, wish: NodeWish },
-    AwaitNode { node: HostName },
+    ApplyObjects {
+        set: ObjectSet,
+        names: Vec<String>,
+    },
+    PatchNode {
+        node: HostName,
+        wish: NodeWish,
+    },
+    AwaitNode {
+        node: HostName,
+    },
     AwaitServing,
-    AddLearner { peer_url: String },
-    PromoteLearner { peer_url: String },
-    RemoveMember { name: HostName, id: u64 },
-    Drain { node: HostName },
-    DeleteNode { node: HostName },
+    AddLearner {
+        peer_url: String,
+    },
+    PromoteLearner {
+        peer_url: String,
+    },
+    RemoveMember {
+        name: HostName,
+        id: u64,
+    },
+    Drain {
+        node: HostName,
+    },
+    DeleteNode {
+        node: HostName,
+    },
 }
 
 /// What a file holds now.
@@ -228,15 +296,22 @@ pub enum ObjectSet {
 pub enum Reason {
     Missing,
     /// It is there, but not as wanted.
-    Differs { wanted: String, found: String },
+    Differs {
+        wanted: String,
+        found: String,
+    },
     /// Something it reads changes in this plan.
-    Changed { what: String },
+    Changed {
+        what: String,
+    },
     /// It follows from another step.
     Follows,
     /// The inventory no longer has it.
     Dropped,
     /// A certificate runs out.
-    Expires { at: i64 },
+    Expires {
+        at: i64,
+    },
     /// The operator asked for it.
     Asked,
 }

@@ -31,11 +31,14 @@ pub(super) fn dropped_hosts(input: &PlanInput<'_>, graph: &mut Graph) {
         }
         if let Some(member) = etcd::dropped_member(input, &name) {
             let action = Action::RemoveMember { name: name.clone(), id: member.id };
-            last =
-                graph.add(target.clone(), Stage::RemoveMember, vec![planned(action, goal)], last).into_iter().collect();
+            last = graph
+                .add(target.clone(), Stage::RemoveMember, vec![planned(action, goal)], last)
+                .into_iter()
+                .collect();
         }
         if let Some(Observed::Known(_)) = input.facts.hosts.get(&name) {
-            last = graph.add(target.clone(), Stage::Clean, vec![clean(input, goal)], last).into_iter().collect();
+            last =
+                graph.add(target.clone(), Stage::Clean, vec![clean(input, goal)], last).into_iter().collect();
         }
         if has_node {
             let delete = vec![planned(Action::DeleteNode { node: name.clone() }, goal)];
@@ -63,7 +66,10 @@ fn clean(input: &PlanInput<'_>, goal: Goal) -> Planned {
 pub(super) fn reset(input: &PlanInput<'_>, graph: &mut Graph) {
     let ours = |host: &&Host| {
         input.facts.host(&host.name).is_some_and(|facts| {
-            facts.marker.is_some() || !facts.artifacts.is_empty() || facts.etcd.has_data || !facts.files.is_empty()
+            facts.marker.is_some()
+                || !facts.artifacts.is_empty()
+                || facts.etcd.has_data
+                || !facts.files.is_empty()
         })
     };
     for host in reachable(input).filter(ours) {

@@ -29,21 +29,51 @@ pub struct Refusal {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    OtherCluster { cluster: String, uid: String },
-    OtherInstaller { path: String },
-    ForeignEtcdData { directory: String },
+    OtherCluster {
+        cluster: String,
+        uid: String,
+    },
+    OtherInstaller {
+        path: String,
+    },
+    ForeignEtcdData {
+        directory: String,
+    },
     /// The cluster knows this member, its disk is empty, and nobody can be asked about the rest.
     EmptyMember,
     NoSystemd,
-    ClockSkew { seconds: i64 },
-    WrongArchitecture { found: String, wanted: String },
-    AddressMissing { wanted: String, found: Vec<String> },
-    NotEnough { what: &'static str, have: u64, need: u64, unit: &'static str },
+    ClockSkew {
+        seconds: i64,
+    },
+    WrongArchitecture {
+        found: String,
+        wanted: String,
+    },
+    AddressMissing {
+        wanted: String,
+        found: Vec<String>,
+    },
+    NotEnough {
+        what: &'static str,
+        have: u64,
+        need: u64,
+        unit: &'static str,
+    },
     CgroupV1,
-    PortTaken { port: u16, process: String },
-    QuorumLost { healthy: usize, needed: usize },
-    TooFewFounders { missing: Vec<HostName> },
-    ProgramMissing { program: &'static str },
+    PortTaken {
+        port: u16,
+        process: String,
+    },
+    QuorumLost {
+        healthy: usize,
+        needed: usize,
+    },
+    TooFewFounders {
+        missing: Vec<HostName>,
+    },
+    ProgramMissing {
+        program: &'static str,
+    },
 }
 
 impl fmt::Display for Why {
@@ -233,7 +263,8 @@ fn quorum(input: &PlanInput<'_>) -> Vec<Refusal> {
         let missing = etcd::unreachable_founders(input);
         let all = input.inventory.etcd_hosts().count();
         if let (Some(first), true) = (missing.first(), (all - missing.len()) * 2 <= all) {
-            found.push(Refusal { host: first.clone(), why: Why::TooFewFounders { missing: missing.clone() } });
+            found
+                .push(Refusal { host: first.clone(), why: Why::TooFewFounders { missing: missing.clone() } });
         }
     }
     found

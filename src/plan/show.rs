@@ -106,7 +106,8 @@ fn action(out: &mut String, planned: &Planned) {
             let _ = writeln!(out, "        {name}");
         }
     }
-    if let Action::WriteFile { content: Content::Text(text), before: Some(before), path, .. } = &planned.action
+    if let Action::WriteFile { content: Content::Text(text), before: Some(before), path, .. } =
+        &planned.action
         && let Some(old) = &before.text
     {
         let diff = TextDiff::from_lines(old.as_str(), text.as_ref());

@@ -264,7 +264,40 @@ mod tests {
         assert_eq!(read.files[0].name, "kubectl");
         assert_eq!(read.to_json(), text);
         assert_eq!(read.total_size(), 10);
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+        {
+          "apiVersion": "keelwright.dev/v1",
+          "kubernetesVersion": "v1.37.1",
+          "arch": "amd64",
+          "files": [
+            {
+              "name": "kubectl",
+              "version": "v1.37.1",
+              "path": "bin/kubectl",
+              "sha256": "abababababababababababababababababababababababababababababababab",
+              "size": 3,
+              "source": "https://example.test/kubelet"
+            },
+            {
+              "name": "kubelet",
+              "version": "v1.37.1",
+              "path": "bin/kubelet",
+              "sha256": "abababababababababababababababababababababababababababababababab",
+              "size": 3,
+              "source": "https://example.test/kubelet"
+            }
+          ],
+          "images": [
+            {
+              "reference": "registry.k8s.io/pause:3.10.2",
+              "path": "images/pause.tar",
+              "sha256": "abababababababababababababababababababababababababababababababab",
+              "size": 4,
+              "source": "directory"
+            }
+          ]
+        }
+        "#);
     }
 
     #[test]

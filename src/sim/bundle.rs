@@ -29,7 +29,10 @@ const FILES: [(&str, u64); 14] = [
 const IMAGE_MIB: u64 = 30;
 
 /// One manifest per architecture of the inventory; the world learns what is in each archive.
-pub fn bundles(inventory: &Inventory, world: &mut World) -> Result<BTreeMap<Arch, BundleManifest>, UnsupportedMinor> {
+pub fn bundles(
+    inventory: &Inventory,
+    world: &mut World,
+) -> Result<BTreeMap<Arch, BundleManifest>, UnsupportedMinor> {
     let mut all = BTreeMap::new();
     for arch in inventory.hosts.values().map(|host| host.arch) {
         all.entry(arch).or_insert(manifest(inventory.version, arch)?);

@@ -240,10 +240,8 @@ impl Simulation {
             let mut world = self.fleet.world();
             world.violation(now, "an event has secret bytes in it".to_owned());
         }
-        let boundary = matches!(
-            event,
-            Event::StepStarted { .. } | Event::StepEnded { .. } | Event::StepFailed { .. }
-        );
+        let boundary =
+            matches!(event, Event::StepStarted { .. } | Event::StepEnded { .. } | Event::StepFailed { .. });
         if !matches!(event, Event::Progress { .. }) {
             self.events.lock().unwrap_or_else(PoisonError::into_inner).push((now, event));
         }
@@ -258,7 +256,11 @@ impl Simulation {
     /// What the command line writes into its state directory after a run.
     fn remember(&mut self, outline: &Outline, outcome: &Outcome, goal: Goal) {
         let done = |stage: Stage| {
-            outline.plan.steps.iter().filter(move |step| step.stage == stage && outcome.done.contains(&step.id))
+            outline
+                .plan
+                .steps
+                .iter()
+                .filter(move |step| step.stage == stage && outcome.done.contains(&step.id))
         };
         if done(Stage::ApiReady).next().is_some() {
             self.vault.mark_etcd_established();
@@ -289,8 +291,12 @@ impl Simulation {
                 Run::Refused(_) if number < LAST_FAULTY_ROUND && self.something_is_away() => {
                     (None, Duration::from_secs(60))
                 }
-                Run::Refused(_) | Run::Flawed(_) | Run::Stuck | Run::Failed(_) => (Some(false), Duration::ZERO),
-                Run::Ran(outcome) if outcome.succeeded() && outline_owes_nothing(&round) => (None, Duration::ZERO),
+                Run::Refused(_) | Run::Flawed(_) | Run::Stuck | Run::Failed(_) => {
+                    (Some(false), Duration::ZERO)
+                }
+                Run::Ran(outcome) if outcome.succeeded() && outline_owes_nothing(&round) => {
+                    (None, Duration::ZERO)
+                }
                 Run::Ran(_) => (None, Duration::from_secs(30)),
                 Run::Killed => (None, self.after_a_kill()),
             };
@@ -316,7 +322,8 @@ impl Simulation {
     fn after_a_kill(&self) -> Duration {
         let mut world = self.fleet.world();
         let at_once = world.faults.random.chance(500);
-        let path = if at_once { "applied again at once after a kill" } else { "applied again later after a kill" };
+        let path =
+            if at_once { "applied again at once after a kill" } else { "applied again later after a kill" };
         world.faults.note(path);
         if at_once { Duration::ZERO } else { Duration::from_secs(300) }
     }

@@ -72,7 +72,8 @@ impl World {
             "existing" => self.join_existing(&list, &own)?,
             _ => self.bootstrap(&list, &own, &argument("initial-cluster-token"), now)?,
         };
-        if let Some(member) = self.clusters.get_mut(&cluster).and_then(|found| found.members.get_mut(&member)) {
+        if let Some(member) = self.clusters.get_mut(&cluster).and_then(|found| found.members.get_mut(&member))
+        {
             member.name = own_name;
             member.started = Some(now);
         }
@@ -179,7 +180,8 @@ impl World {
         let Some(found) = self.clusters.get(&cluster) else { return (0, 1) };
         let running = self.running(cluster);
         let voters = found.members.iter().filter(|(_, member)| !member.learner);
-        let (all, up) = voters.fold((0, 0), |(all, up), (id, _)| (all + 1, up + usize::from(running.contains(id))));
+        let (all, up) =
+            voters.fold((0, 0), |(all, up), (id, _)| (all + 1, up + usize::from(running.contains(id))));
         (up, all / 2 + 1)
     }
 
@@ -205,7 +207,8 @@ impl World {
         let id = self.live_cluster()?;
         let running = self.running(id);
         let members = &self.clusters[&id].members;
-        let leader = members.iter().find(|(id, member)| !member.learner && running.contains(id)).map(|(id, _)| *id);
+        let leader =
+            members.iter().find(|(id, member)| !member.learner && running.contains(id)).map(|(id, _)| *id);
         let member = |(id, member): (&u64, &Member)| EtcdMember {
             id: *id,
             // A founder's name is known from the static list, a learner's when it has started; client
@@ -246,7 +249,10 @@ impl World {
         }
         let in_sync = found.started.is_some_and(|started| now >= started + CATCH_UP);
         if !running.contains(&member) || !in_sync {
-            return Err(refused("promote", "etcdserver: can only promote a learner which is in sync with leader"));
+            return Err(refused(
+                "promote",
+                "etcdserver: can only promote a learner which is in sync with leader",
+            ));
         }
         found.learner = false;
         Ok(())
@@ -261,9 +267,13 @@ impl World {
         };
         if !found.learner {
             let left = cluster.members.iter().filter(|(id, other)| **id != member && !other.learner);
-            let (all, up) = left.fold((0, 0), |(all, up), (id, _)| (all + 1, up + usize::from(running.contains(id))));
+            let (all, up) =
+                left.fold((0, 0), |(all, up), (id, _)| (all + 1, up + usize::from(running.contains(id))));
             if up < all / 2 + 1 {
-                return Err(refused("remove member", "etcdserver: re-configuration failed due to not enough started members"));
+                return Err(refused(
+                    "remove member",
+                    "etcdserver: re-configuration failed due to not enough started members",
+                ));
             }
         }
         cluster.members.remove(&member);
@@ -291,7 +301,11 @@ impl World {
 
     /// The objects of the cluster that answers.
     pub fn stored(&self) -> BTreeMap<&String, &Value> {
-        self.clusters.values().filter(|cluster| cluster.established).flat_map(|cluster| &cluster.objects).collect()
+        self.clusters
+            .values()
+            .filter(|cluster| cluster.established)
+            .flat_map(|cluster| &cluster.objects)
+            .collect()
     }
 }
 

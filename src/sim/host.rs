@@ -14,9 +14,22 @@ use crate::release::Arch;
 
 /// Directories every machine has from the start.
 const BASE: [&str; 16] = [
-    "/etc", "/etc/default", "/etc/modules-load.d", "/etc/ssl/certs", "/etc/sysctl.d", "/etc/systemd/system", "/opt",
-    "/run", "/tmp", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec", "/var/lib", "/var/log",
-    "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+    "/etc",
+    "/etc/default",
+    "/etc/modules-load.d",
+    "/etc/ssl/certs",
+    "/etc/sysctl.d",
+    "/etc/systemd/system",
+    "/opt",
+    "/run",
+    "/tmp",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/usr/libexec",
+    "/var/lib",
+    "/var/log",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
 ];
 const KUBELET: &str = "kubelet.service";
 const CONTAINERD: &str = "containerd.service";
@@ -78,7 +91,10 @@ impl SimHost {
         for directory in BASE {
             disk.make_directories(directory);
         }
-        disk.put("/etc/fstab", Entry::text(0o644, "/dev/vda1 / ext4 defaults 0 1\n/dev/vda2 none swap sw 0 0\n"));
+        disk.put(
+            "/etc/fstab",
+            Entry::text(0o644, "/dev/vda1 / ext4 defaults 0 1\n/dev/vda2 none swap sw 0 0\n"),
+        );
         disk.sync();
         SimHost {
             host,
@@ -140,7 +156,8 @@ impl SimHost {
 
     /// Starts or restarts; false: there is no such unit, or its program is missing.
     pub fn start_unit(&mut self, unit: &str, now: Duration) -> bool {
-        if !self.unit_exists(unit) || !self.program_of(unit).is_none_or(|program| self.disk.is_file(program)) {
+        if !self.unit_exists(unit) || !self.program_of(unit).is_none_or(|program| self.disk.is_file(program))
+        {
             return false;
         }
         if unit == KUBELET {
@@ -214,7 +231,8 @@ impl SimHost {
         let names: Vec<String> = self.units.keys().cloned().collect();
         for name in names {
             let link = format!("/etc/systemd/system/multi-user.target.wants/{name}");
-            let enabled = self.disk.get(&link).is_some() || (name == "haproxy.service" && self.units[&name].enabled);
+            let enabled =
+                self.disk.get(&link).is_some() || (name == "haproxy.service" && self.units[&name].enabled);
             self.units.insert(name.clone(), UnitState { active: false, enabled, since: now });
             if enabled {
                 self.start_unit(&name, now);
@@ -231,7 +249,9 @@ impl SimHost {
 
     /// The kubelet runs and can start containers.
     pub fn runs_pods(&self) -> bool {
-        self.is_active(KUBELET) && self.is_active(CONTAINERD) && self.disk.is_file("/var/lib/kubelet/config.yaml")
+        self.is_active(KUBELET)
+            && self.is_active(CONTAINERD)
+            && self.disk.is_file("/var/lib/kubelet/config.yaml")
     }
 
     /// Static pods whose manifest is new, gone, or changed: `(name, manifest)`; None: it has to stop.

@@ -110,7 +110,8 @@ fn plain(host: &mut SimHost, words: &[&str]) -> Option<CommandResult> {
                 if matches!(*package, "haproxy" | "keepalived") {
                     let unit = format!("{package}.service");
                     if !host.units.contains_key(&unit) {
-                        let state = super::host::UnitState { active: true, enabled: true, ..Default::default() };
+                        let state =
+                            super::host::UnitState { active: true, enabled: true, ..Default::default() };
                         host.units.insert(unit, state);
                     }
                 }
@@ -125,7 +126,11 @@ fn plain(host: &mut SimHost, words: &[&str]) -> Option<CommandResult> {
         ["sed", "-i", "-E", _, "/etc/fstab"] => {
             let text = host.disk.content("/etc/fstab").unwrap_or_default();
             let comment = |line: &str| {
-                if line.contains(" swap ") && !line.starts_with('#') { format!("# {line}\n") } else { format!("{line}\n") }
+                if line.contains(" swap ") && !line.starts_with('#') {
+                    format!("# {line}\n")
+                } else {
+                    format!("{line}\n")
+                }
             };
             let text: String = text.lines().map(comment).collect();
             host.disk.put("/etc/fstab", Entry::text(0o644, &text));
@@ -142,7 +147,9 @@ fn plain(host: &mut SimHost, words: &[&str]) -> Option<CommandResult> {
             Some(done(true))
         }
         ["mv", "-T", "--", from, to] => {
-            let Some(entry) = host.disk.get(from).cloned() else { return Some(failed(format!("{from}: no such file"))) };
+            let Some(entry) = host.disk.get(from).cloned() else {
+                return Some(failed(format!("{from}: no such file")));
+            };
             host.disk.put(to, entry);
             host.disk.remove(from);
             Some(done(true))

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::disk::{Bytes, Entry, Node, parent};
-use super::host_command::{CommandResult, run_command};
 use super::host::SimHost;
+use super::host_command::{CommandResult, run_command};
 use super::vault::digest_of;
 use super::world::World;
 use crate::digest::Digest;

@@ -22,10 +22,9 @@ impl World {
     /// Before the etcd of a host is restarted because its manifest changed.
     pub fn before_etcd_restart(&mut self, name: &HostName) {
         let Some((cluster, member)) = self.member_on(name) else { return };
-        let voter = self
-            .clusters
-            .get(&cluster)
-            .is_some_and(|cluster| cluster.established && cluster.members.get(&member).is_some_and(|member| !member.learner));
+        let voter = self.clusters.get(&cluster).is_some_and(|cluster| {
+            cluster.established && cluster.members.get(&member).is_some_and(|member| !member.learner)
+        });
         if voter {
             self.voter_goes(name, cluster, "restarted");
         }
@@ -36,7 +35,9 @@ impl World {
         let (up, needed) = self.quorum(cluster);
         let fresh = self.etcd_hosts.iter().any(|other| {
             // Down since the operator looked: nobody could know.
-            self.hosts.get(other).is_some_and(|host| host.down_since.is_some_and(|since| since >= self.observed_at))
+            self.hosts
+                .get(other)
+                .is_some_and(|host| host.down_since.is_some_and(|since| since >= self.observed_at))
         });
         if up >= needed && up - 1 < needed && needed > 1 && !fresh {
             let text = format!("the voter on {name} was {how} with {up} of {needed} needed voters up");

@@ -35,7 +35,8 @@ pub fn merge(target: &mut Value, patch: &Value) {
 
 impl World {
     fn store(&mut self) -> Result<&mut super::etcd::EtcdCluster, KubeError> {
-        let (_, id) = self.any_api().ok_or_else(|| KubeError::Unreachable("no API server answers".to_owned()))?;
+        let (_, id) =
+            self.any_api().ok_or_else(|| KubeError::Unreachable("no API server answers".to_owned()))?;
         self.clusters.get_mut(&id).ok_or_else(|| KubeError::Unreachable("etcd is gone".to_owned()))
     }
 
@@ -72,16 +73,20 @@ impl World {
                     "addresses": [{"type": "InternalIP", "address": address}],
                 },
             });
-            let version = self.hosts[name].disk.get("/usr/local/bin/kubelet").and_then(|entry| match &entry.node {
-                super::disk::Node::File { digest, .. } => Some(*digest),
-                super::disk::Node::Directory | super::disk::Node::Link(_) => None,
-            });
+            let version =
+                self.hosts[name].disk.get("/usr/local/bin/kubelet").and_then(|entry| match &entry.node {
+                    super::disk::Node::File { digest, .. } => Some(*digest),
+                    super::disk::Node::Directory | super::disk::Node::Link(_) => None,
+                });
             let version = version.and_then(|digest| self.versions.get(&digest).cloned()).unwrap_or_default();
-            let Some(cluster) = self.clusters.values_mut().find(|cluster| cluster.established) else { return };
+            let Some(cluster) = self.clusters.values_mut().find(|cluster| cluster.established) else {
+                return;
+            };
             let node = cluster.objects.entry(Self::node_key(name)).or_insert(node);
             node["status"]["nodeInfo"]["kubeletVersion"] = version.into();
         }
-        let since = self.hosts.get(name).and_then(|host| host.units.get("kubelet.service")).map(|unit| unit.since);
+        let since =
+            self.hosts.get(name).and_then(|host| host.units.get("kubelet.service")).map(|unit| unit.since);
         let ready = kubelet && has_network && since.is_some_and(|since| now >= since + NODE_READY);
         let key = Self::node_key(name);
         for cluster in self.clusters.values_mut().filter(|cluster| cluster.established) {
@@ -111,9 +116,12 @@ impl World {
         let ready = nodes.iter().filter(|node| crate::facts::node_is_ready(node)).count();
         if kind == "DaemonSet" {
             let all = nodes.len();
-            return Some(json!({"desiredNumberScheduled": all, "numberReady": ready, "numberAvailable": ready}));
+            return Some(
+                json!({"desiredNumberScheduled": all, "numberReady": ready, "numberAvailable": ready}),
+            );
         }
-        let wanted = store.objects.get(key).and_then(|object| object["spec"]["replicas"].as_u64()).unwrap_or(1);
+        let wanted =
+            store.objects.get(key).and_then(|object| object["spec"]["replicas"].as_u64()).unwrap_or(1);
         Some(json!({"availableReplicas": if ready > 0 { wanted } else { 0 }, "replicas": wanted}))
     }
 
@@ -130,7 +138,8 @@ impl World {
         for skeleton in wanted {
             let key = object_key(skeleton);
             if skeleton["kind"] == "Node"
-                && let Some(name) = skeleton["metadata"]["name"].as_str().and_then(|name| HostName::parse(name).ok())
+                && let Some(name) =
+                    skeleton["metadata"]["name"].as_str().and_then(|name| HostName::parse(name).ok())
             {
                 self.refresh_node(&name);
             }

@@ -17,7 +17,8 @@ pub fn parse(text: &str) -> Manifest {
         if let Some(image) = line.trim_start_matches("- ").strip_prefix("image: ") {
             manifest.image = unquoted(image).to_owned();
         } else if let Some(item) = line.strip_prefix("- ")
-            && let Some((name, value)) = unquoted(item).strip_prefix("--").and_then(|flag| flag.split_once('='))
+            && let Some((name, value)) =
+                unquoted(item).strip_prefix("--").and_then(|flag| flag.split_once('='))
         {
             manifest.arguments.insert(name.to_owned(), value.to_owned());
         }

@@ -16,9 +16,7 @@ use super::world::World;
 use super::{host::SimHost, probe};
 use crate::digest::Digest;
 use crate::exec::Clock;
-use crate::exec::ports::{
-    Etcd, EtcdMember, KubeApi, KubeError, Objects, Remote, RemoteError, StageResult,
-};
+use crate::exec::ports::{Etcd, EtcdMember, KubeApi, KubeError, Objects, Remote, RemoteError, StageResult};
 use crate::exec::script::HostScript;
 use crate::inventory::HostName;
 
@@ -155,7 +153,12 @@ impl Remote for SimPorts {
             self.0.runtime.wait(ROUND_TRIP).await;
             self.0.alive().await;
             let (sender, receiver) = oneshot::channel();
-            self.0.runtime.spawn(Box::pin(run_stage(Arc::clone(&self.0), host.clone(), script.clone(), sender)));
+            self.0.runtime.spawn(Box::pin(run_stage(
+                Arc::clone(&self.0),
+                host.clone(),
+                script.clone(),
+                sender,
+            )));
             let end = receiver.await;
             self.0.alive().await;
             self.reattach(host).await?;
@@ -179,7 +182,8 @@ impl Remote for SimPorts {
         progress: &'a (dyn Fn(u64) + Send + Sync),
     ) -> BoxFuture<'a, Result<(), RemoteError>> {
         Box::pin(async move {
-            let failed = |reason: &str| RemoteError::Transfer { name: sha256.to_owned(), reason: reason.to_owned() };
+            let failed =
+                |reason: &str| RemoteError::Transfer { name: sha256.to_owned(), reason: reason.to_owned() };
             let digest = Digest::parse(sha256).map_err(|error| failed(&error.to_string()))?;
             self.0.connect(host).await?;
             let size = self.0.world().sizes.get(&digest).copied().unwrap_or(0);

@@ -137,7 +137,12 @@ fn rest(out: &mut String, host: &SimHost) -> std::fmt::Result {
     if let Some(text) = host.disk.content("/etc/kubernetes/manifests/etcd.yaml") {
         let arguments = manifest::parse(&text).arguments;
         let value = |name: &str| arguments.get(name).cloned().unwrap_or_default();
-        writeln!(out, "etcd-cluster\t{}\netcd-state\t{}", value("initial-cluster"), value("initial-cluster-state"))?;
+        writeln!(
+            out,
+            "etcd-cluster\t{}\netcd-state\t{}",
+            value("initial-cluster"),
+            value("initial-cluster-state")
+        )?;
     }
     for path in FOREIGN {
         if host.disk.get(path).is_some() {

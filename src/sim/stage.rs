@@ -132,7 +132,11 @@ async fn one_op(
 }
 
 /// Passes a boundary on a host. `Ok(Some(_))`: the operation fails instead of having its effect.
-async fn strike(fleet: &Arc<Fleet>, host: &HostName, before: bool) -> Result<Option<OpResult>, Option<StageEnd>> {
+async fn strike(
+    fleet: &Arc<Fleet>,
+    host: &HostName,
+    before: bool,
+) -> Result<Option<OpResult>, Option<StageEnd>> {
     let Some(fault) = fleet.world().faults.pass(Site::Host, before) else { return Ok(None) };
     fleet.world().incident(format!("{host}: {}", fault.describe()));
     let failed = |output: &str| Ok(Some(OpResult { status: 1, output: output.to_owned(), changed: false }));

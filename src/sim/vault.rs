@@ -77,10 +77,16 @@ impl SimVault {
         Some(match content {
             SecretContent::Certificate { key } => certificate(key)?,
             SecretContent::PrivateKey { key } => private(key)?,
-            SecretContent::PublicKey { key } => format!("public {key} generation {}\n", entry(key)?.generation),
+            SecretContent::PublicKey { key } => {
+                format!("public {key} generation {}\n", entry(key)?.generation)
+            }
             SecretContent::ClientPem { key } => certificate(key)? + &private(key)?,
             SecretContent::Kubeconfig { key, user, cluster, server } => {
-                format!("server: {server}\nuser: {user}@{cluster}\nca: {}{}", certificate(&KeyId::ca())?, private(key)?)
+                format!(
+                    "server: {server}\nuser: {user}@{cluster}\nca: {}{}",
+                    certificate(&KeyId::ca())?,
+                    private(key)?
+                )
             }
             SecretContent::KubeletConfig { server, pem } => {
                 format!("server: {server}\nclient-certificate: {pem}\nca: {}", certificate(&KeyId::ca())?)

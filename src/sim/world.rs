@@ -135,7 +135,9 @@ impl World {
         let pod = self.hosts.get(name)?.pods.get("kube-apiserver")?;
         let servers = pod.manifest.arguments.get("etcd-servers")?.clone();
         for url in servers.split(',') {
-            let Some(address) = url.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':')) else { continue };
+            let Some(address) = url.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':')) else {
+                continue;
+            };
             let address = address.0.trim_matches(['[', ']']);
             let member = match address.parse::<IpAddr>() {
                 Ok(address) if address.is_loopback() => Some(name.clone()),
@@ -184,7 +186,8 @@ impl World {
             return None;
         }
         let ca = host.disk.content("/etc/kubernetes/pki/ca.crt")?;
-        let address = server.strip_prefix("https://")?.rsplit_once(':')?.0.trim_matches(['[', ']']).parse::<IpAddr>();
+        let address =
+            server.strip_prefix("https://")?.rsplit_once(':')?.0.trim_matches(['[', ']']).parse::<IpAddr>();
         let candidates: Vec<HostName> = match address {
             Ok(address) if address.is_loopback() => {
                 if !host.is_active("keelwright-apiserver-lb.service") {
@@ -192,7 +195,9 @@ impl World {
                 }
                 let balancer = host.disk.content("/etc/keelwright/haproxy.cfg")?;
                 let names = self.api_hosts.iter().filter(|api| {
-                    self.hosts.get(*api).is_some_and(|api| balancer.contains(&format!(" {}:", api.host.address)))
+                    self.hosts
+                        .get(*api)
+                        .is_some_and(|api| balancer.contains(&format!(" {}:", api.host.address)))
                 });
                 names.cloned().collect()
             }
@@ -200,7 +205,8 @@ impl World {
             Ok(_) | Err(_) => self.api_hosts.iter().cloned().collect(),
         };
         for api in candidates {
-            let same_ca = self.hosts.get(&api)?.disk.content("/etc/kubernetes/pki/ca.crt").as_ref() == Some(&ca);
+            let same_ca =
+                self.hosts.get(&api)?.disk.content("/etc/kubernetes/pki/ca.crt").as_ref() == Some(&ca);
             if let Some(cluster) = self.api_on(&api) {
                 if same_ca {
                     return Some(cluster);
@@ -228,7 +234,10 @@ impl World {
                 all.insert(format!("{name} unit {unit}"), format!("{} {}", state.active, state.enabled));
             }
             all.insert(format!("{name} images"), format!("{:?}", host.images));
-            all.insert(format!("{name} kernel"), format!("{:?} {:?} {:?}", host.modules, host.sysctls, host.swap));
+            all.insert(
+                format!("{name} kernel"),
+                format!("{:?} {:?} {:?}", host.modules, host.sysctls, host.swap),
+            );
             all.insert(format!("{name} pods"), format!("{:?}", host.pods.keys()));
         }
         for line in self.membership() {
@@ -248,7 +257,7 @@ impl World {
 
 /// The value after `key` on its line.
 pub fn field(text: &str, key: &str) -> Option<String> {
-    text.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key)).map(|value| {
-        value.trim().trim_matches('"').to_owned()
-    })
+    text.lines()
+        .find_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key))
+        .map(|value| value.trim().trim_matches('"').to_owned())
 }

@@ -146,7 +146,11 @@ impl Attempt<'_> {
         self.settle(result.map(|r| r.map_err(|error| error.to_string())))
     }
 
-    async fn offer_agent(&mut self, agent: &mut Agents, identity: AgentIdentity) -> Result<bool, RemoteError> {
+    async fn offer_agent(
+        &mut self,
+        agent: &mut Agents,
+        identity: AgentIdentity,
+    ) -> Result<bool, RemoteError> {
         let Some(client) = &mut agent.client else { return Ok(false) };
         let public = identity.public_key().into_owned();
         let hash = match self.rsa_hash(&public).await? {

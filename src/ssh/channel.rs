@@ -244,7 +244,8 @@ impl RootOutput {
             }
             Become::SudoPassword(_) => ("sudo failed", rule),
         };
-        RemoteError::Privilege { reason: format!("{what} on {}: {said}", self.label), hint: Some(hint) }.into()
+        RemoteError::Privilege { reason: format!("{what} on {}: {said}", self.label), hint: Some(hint) }
+            .into()
     }
 }
 

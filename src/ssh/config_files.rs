@@ -37,7 +37,9 @@ fn matching_files(pattern: &Utf8Path) -> Vec<Utf8PathBuf> {
             let entries = directory.read_dir_utf8().into_iter().flatten().flatten();
             let names = entries.map(|entry| entry.file_name().to_owned());
             let mut names: Vec<_> = names
-                .filter(|name| wildcard(component, name) && (component.starts_with('.') || !name.starts_with('.')))
+                .filter(|name| {
+                    wildcard(component, name) && (component.starts_with('.') || !name.starts_with('.'))
+                })
                 .collect();
             names.sort();
             names.into_iter().map(|name| directory.join(name)).collect()

@@ -1,7 +1,7 @@
 //! Whether a server is who it should be: a pure judgement over what is pinned, known and presented.
 
-use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::{Algorithm, Certificate, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate};
 
 use super::config_match::wildcard;
 use super::known_hosts::{KnownHosts, Marker, known_name};
@@ -57,7 +57,9 @@ impl HostKeyError {
                 "compare with the machine's own console; only when the new key is right, remove the old one \
                  ({place}; for known_hosts: ssh-keygen -R '{host}')"
             ),
-            HostKeyError::Revoked { place, .. } => format!("give the machine a new host key; {place} says why not"),
+            HostKeyError::Revoked { place, .. } => {
+                format!("give the machine a new host key; {place} says why not")
+            }
             HostKeyError::Certificate { .. } => {
                 "sign the host key anew: ssh-keygen -s CA -h -I ID -n NAME -V +52w KEY.pub".to_owned()
             }
@@ -96,9 +98,10 @@ pub fn preferred_algorithms(trust: &Trust<'_>) -> Vec<Algorithm> {
     let known = |algorithm: &Algorithm| {
         let same = |key: &PublicKey| plain(&key.algorithm()) == plain(algorithm);
         trust.pinned.iter().any(same)
-            || trust.pinned.is_empty() && names(trust).iter().any(|name| {
-                trust.known.matching(name).any(|entry| entry.marker.is_none() && same(&entry.key))
-            })
+            || trust.pinned.is_empty()
+                && names(trust).iter().any(|name| {
+                    trust.known.matching(name).any(|entry| entry.marker.is_none() && same(&entry.key))
+                })
     };
     let (mut first, rest): (Vec<_>, Vec<_>) = all_algorithms().into_iter().partition(known);
     first.extend(rest);

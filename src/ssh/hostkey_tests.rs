@@ -128,7 +128,10 @@ fn certificates_hold_for_their_kind_names_and_time() {
     let revoked = Trust { authorities: &authorities, ..trust(&revoked, 22) };
     assert!(matches!(judge(&revoked, &certificate(host_cert()), NOW), Err(HostKeyError::Revoked { .. })));
     // Signed by somebody else, it is only as good as the key in it.
-    assert!(matches!(judge(&trust(&empty, 22), &certificate(host_cert()), NOW), Err(HostKeyError::Unknown { .. })));
+    assert!(matches!(
+        judge(&trust(&empty, 22), &certificate(host_cert()), NOW),
+        Err(HostKeyError::Unknown { .. })
+    ));
     let pinned = [public(1)];
     let pinned = Trust { pinned: &pinned, ..trust(&empty, 22) };
     assert_eq!(judge(&pinned, &certificate(host_cert()), NOW), Ok(Verdict::Trusted));
@@ -136,8 +139,10 @@ fn certificates_hold_for_their_kind_names_and_time() {
 
 #[test]
 fn what_is_known_is_asked_for_first() {
-    let listed = known(&format!("web {RSA}
-"));
+    let listed = known(&format!(
+        "web {RSA}
+"
+    ));
     let order = preferred_algorithms(&trust(&listed, 22));
     assert!(matches!(order[0], Algorithm::Rsa { hash: Some(_) }), "{order:?}");
     assert_eq!(preferred_algorithms(&trust(&KnownHosts::default(), 22))[0], Algorithm::Ed25519);

@@ -75,8 +75,7 @@ pub(crate) fn public_half(path: &Utf8Path) -> Option<PublicKey> {
 }
 
 fn read_key(path: &Utf8Path, prompt: &dyn Prompt) -> Result<LoadedKey, KeyFileError> {
-    let unreadable =
-        |reason: String| KeyFileError::Unreadable { path: path.to_owned(), reason };
+    let unreadable = |reason: String| KeyFileError::Unreadable { path: path.to_owned(), reason };
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => KeyFileError::Missing { path: path.to_owned() },
         _ => unreadable(error.to_string()),
@@ -102,10 +101,8 @@ fn decrypt(path: &Utf8Path, text: &str, prompt: &dyn Prompt) -> Result<PrivateKe
         Err(_) => text.contains("ENCRYPTED"),
     };
     if !encrypted {
-        return clear.map_err(|error| KeyFileError::Unreadable {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        });
+        return clear
+            .map_err(|error| KeyFileError::Unreadable { path: path.to_owned(), reason: error.to_string() });
     }
     for _ in 0..PASSPHRASE_TRIES {
         let Some(passphrase) = prompt.passphrase(path) else { break };

@@ -36,7 +36,10 @@ pub enum Marker {
 enum Hosts {
     Patterns(Vec<String>),
     /// `|1|salt|hash`: HMAC-SHA1 of the name.
-    Hashed { salt: Vec<u8>, hash: Vec<u8> },
+    Hashed {
+        salt: Vec<u8>,
+        hash: Vec<u8>,
+    },
 }
 
 impl KnownHosts {

@@ -188,7 +188,12 @@ impl SshRemote {
     }
 
     /// Read-only, so it may be asked again; once, as a cached connection may have been dead.
-    async fn probe_retried(&self, host: &HostName, script: &str, stdin: &[u8]) -> Result<Vec<u8>, RemoteError> {
+    async fn probe_retried(
+        &self,
+        host: &HostName,
+        script: &str,
+        stdin: &[u8],
+    ) -> Result<Vec<u8>, RemoteError> {
         match self.probe_once(host, script, stdin).await {
             Ok(output) => return Ok(output),
             Err(ExecError::Fatal(error)) => return Err(error),

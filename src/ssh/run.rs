@@ -68,7 +68,9 @@ pub(crate) async fn run_stage(
         };
         let silent = progress.heard.unwrap_or(began).elapsed();
         if silent >= lost_after {
-            return Err(RemoteError::Lost { reason: format!("{reason}; gave up after {} s", silent.as_secs()) });
+            return Err(RemoteError::Lost {
+                reason: format!("{reason}; gave up after {} s", silent.as_secs()),
+            });
         }
         sleep(pauses.next().copied().unwrap_or(lost_after)).await;
     }
@@ -172,7 +174,9 @@ fn ended(script: &HostScript, end: StageEnd) -> Result<StageResult, RemoteError>
             if !output.is_empty() && !output.ends_with('\n') {
                 output.push('\n');
             }
-            output.push_str("the stage was killed: the host went down, ran out of memory, or somebody stopped it");
+            output.push_str(
+                "the stage was killed: the host went down, ran out of memory, or somebody stopped it",
+            );
             137
         }
     };

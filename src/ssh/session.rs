@@ -36,8 +36,7 @@ const CIPHERS: &[cipher::Name] = &[
     cipher::AES_128_CTR,
     cipher::AES_256_CTR,
 ];
-const MACS: &[mac::Name] =
-    &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512];
+const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512];
 
 /// Unanswered keepalives after which a connection is given up.
 const KEEPALIVES: usize = 3;
@@ -108,7 +107,8 @@ pub(crate) async fn establish(
         }
         Err(_) => {
             let seconds = environment.connect_timeout.as_secs();
-            let reason = format!("{} accepted the connection but no SSH server spoke for {seconds} s", hop.label());
+            let reason =
+                format!("{} accepted the connection but no SSH server spoke for {seconds} s", hop.label());
             return Err(RemoteError::Connect { reason, hint: None });
         }
     };

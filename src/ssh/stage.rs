@@ -78,7 +78,11 @@ impl StageReader {
                 self.raw = None;
             }
             let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') else {
-                return if self.buffer.len() > LINE_LIMIT { Err(garbage("a line without end")) } else { Ok(None) };
+                return if self.buffer.len() > LINE_LIMIT {
+                    Err(garbage("a line without end"))
+                } else {
+                    Ok(None)
+                };
             };
             let line = self.buffer.split_to(at);
             self.buffer.advance(1);
@@ -162,7 +166,8 @@ mod tests {
 
     #[test]
     fn output_is_taken_by_length_whatever_is_in_it() {
-        let talk = b"keelwright: result fenced-9 0\nkeelwright: output 16\nkeelwright: end\nkeelwright: end\n";
+        let talk =
+            b"keelwright: result fenced-9 0\nkeelwright: output 16\nkeelwright: end\nkeelwright: end\n";
         let [StageEvent::End(end)] = &events(&[talk])[..] else { panic!() };
         assert_eq!(end.status, StageStatus::Fenced(9));
         assert_eq!(end.output, "keelwright: end\n");

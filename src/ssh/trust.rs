@@ -77,12 +77,7 @@ impl TrustStore {
 
     /// Appends a key. Two connections may meet the same new host at once: the second finds the
     /// first's record under the lock, and must agree with it.
-    fn record(
-        &self,
-        hop: &Hop,
-        presented: &PublicKeyOrCertificate,
-        now: u64,
-    ) -> Result<(), HostKeyError> {
+    fn record(&self, hop: &Hop, presented: &PublicKeyOrCertificate, now: u64) -> Result<(), HostKeyError> {
         let files = self.files(hop);
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list = read_lists(files);

@@ -47,7 +47,9 @@ pub(crate) struct Upload<'a> {
 impl Upload<'_> {
     /// One try over one connection.
     pub async fn send(&self, connection: &Connection, how: &Become) -> Result<(), ExecError> {
-        if self.sha256.len() != 64 || !self.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if self.sha256.len() != 64
+            || !self.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             return Err(self.failed("its hash is no SHA-256 in lower-case hex".into()));
         }
         let mut file = tokio::fs::File::open(self.source).await.map_err(|e| self.failed(e.to_string()))?;

@@ -168,7 +168,12 @@ impl Cluster {
     pub fn ready_nodes(&self) -> Vec<String> {
         let nodes = self.kubectl(&["get", "nodes", "--no-headers"]);
         let ready = |line: &&str| line.split_whitespace().nth(1) == Some("Ready");
-        nodes.lines().filter(ready).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+        nodes
+            .lines()
+            .filter(ready)
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Waits until a check holds; says what it waited for when it does not.

@@ -68,9 +68,11 @@ fn join_with_kubeadm(cluster: &Cluster, machine: &str, join: &str) {
          done
          rm -rf /var/lib/keelwright",
     );
-    cluster.ask(machine, &format!("{} --ignore-preflight-errors=all 2>&1", join.replacen("kubeadm", "/root/kubeadm", 1)));
+    cluster.ask(
+        machine,
+        &format!("{} --ignore-preflight-errors=all 2>&1", join.replacen("kubeadm", "/root/kubeadm", 1)),
+    );
 }
-
 
 /// DNS from a pod, and a NodePort on every node.
 fn serves(cluster: &Cluster) {
@@ -84,7 +86,8 @@ fn serves(cluster: &Cluster) {
     let mut exec = vec!["-n", "demo", "exec", "client", "--"];
     exec.extend(connect);
     cluster.kubectl(&exec);
-    let port = cluster.kubectl(&["-n", "demo", "get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}"]);
+    let port =
+        cluster.kubectl(&["-n", "demo", "get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}"]);
     for machine in ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"] {
         let address = cluster.ask(machine, "hostname -I | tr ' ' '\\n' | grep '^198.18.' | head -1");
         let page = cluster.ask("cp-1", &format!("curl -fsS --max-time 5 http://{address}:{port}/hostname"));

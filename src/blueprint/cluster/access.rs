@@ -17,7 +17,11 @@ const DEFAULT_NODE_TOKEN: &str = "system:bootstrappers:kubeadm:default-node-toke
 /// 1.36 lacks it, because a certificate renewed later has no group and then needs it.
 pub fn access_objects() -> Vec<Value> {
     vec![
-        cluster_role_binding("kubeadm:cluster-admins", "cluster-admin", vec![group("kubeadm:cluster-admins")]),
+        cluster_role_binding(
+            "kubeadm:cluster-admins",
+            "cluster-admin",
+            vec![group("kubeadm:cluster-admins")],
+        ),
         cluster_role_binding(
             "kubeadm:apiserver-kubelet-client",
             "system:kubelet-api-admin",

@@ -50,7 +50,8 @@ fn with_encoded_secret(desired: &Value) -> Value {
         object.remove("stringData");
         let data = object.entry("data").or_insert(Value::Object(Map::new()));
         for (key, value) in plain {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
+            let encoded =
+                base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
             data[key] = encoded.into();
         }
     }
@@ -73,11 +74,24 @@ fn is_free_map(key: &str) -> bool {
 fn is_quantity_map(key: &str) -> bool {
     matches!(
         key,
-        "limits" | "requests" | "hard" | "capacity" | "allocatable" | "default" | "defaultRequest" | "max" | "min"
+        "limits"
+            | "requests"
+            | "hard"
+            | "capacity"
+            | "allocatable"
+            | "default"
+            | "defaultRequest"
+            | "max"
+            | "min"
     )
 }
 
-fn compare_maps(desired: &Map<String, Value>, live: &Map<String, Value>, path: &str, out: &mut Vec<Difference>) {
+fn compare_maps(
+    desired: &Map<String, Value>,
+    live: &Map<String, Value>,
+    path: &str,
+    out: &mut Vec<Difference>,
+) {
     let parent = path.rsplit('.').next().unwrap_or_default();
     for (key, wanted) in desired {
         let path = join(path, key);
@@ -220,7 +234,8 @@ fn equal_quantities(left: &Value, right: &Value) -> bool {
 /// A quantity in billionths, exactly; None for what is no quantity or too large to say.
 fn parse_quantity(text: &str) -> Option<i128> {
     const BILLIONTHS: i128 = 1_000_000_000;
-    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+'))).unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+'))).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (numerator, denominator): (i128, i128) = match suffix {
         "n" => (1, 1_000_000_000),
@@ -346,7 +361,8 @@ mod tests {
                 {"port": 53, "protocol": "UDP"}, {"port": 80, "protocol": "TCP"}, {"port": 99, "protocol": "TCP"},
             ],
         });
-        let desired = json!({"data": {"kept": "1"}, "ports": [{"port": 53, "protocol": "UDP"}, {"port": 80}]});
+        let desired =
+            json!({"data": {"kept": "1"}, "ports": [{"port": 53, "protocol": "UDP"}, {"port": 80}]});
         assert_eq!(paths(desired, live), ["data.gone", "ports[99]"]);
     }
 

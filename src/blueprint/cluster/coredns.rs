@@ -2,19 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, KeyToPath,
-    PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-    SecurityContext, Service, ServicePort, ServiceSpec, Toleration, Volume, VolumeMount,
-    WeightedPodAffinityTerm,
+    PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SecurityContext,
+    Service, ServicePort, ServiceSpec, Toleration, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
-    LabelSelector, LabelSelectorRequirement, ObjectMeta,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
@@ -54,10 +49,7 @@ fn corefile(domain: &str) -> String {
         Plugin("kubernetes", options(&["pods insecure", "fallthrough in-addr.arpa ip6.arpa", "ttl 30"])),
         plain("prometheus :9153"),
         Plugin("forward . /etc/resolv.conf", options(&["max_concurrent 1000"])),
-        Plugin(
-            "cache 30",
-            vec![format!("disable success {domain}"), format!("disable denial {domain}")],
-        ),
+        Plugin("cache 30", vec![format!("disable success {domain}"), format!("disable denial {domain}")]),
         plain("loop"),
         plain("reload"),
         plain("loadbalance"),
@@ -106,7 +98,9 @@ fn deployment(inputs: &ClusterInputs) -> Value {
                 metadata: Some(ObjectMeta { labels: Some(labels()), ..ObjectMeta::default() }),
                 spec: Some(PodSpec {
                     affinity: Some(apart()),
-                    containers: vec![container(&inputs.release.image(Image::CoreDns, inputs.inventory.version))],
+                    containers: vec![container(
+                        &inputs.release.image(Image::CoreDns, inputs.inventory.version),
+                    )],
                     // The host's resolvers: asking the cluster's DNS would be asking itself.
                     dns_policy: Some("Default".into()),
                     node_selector: Some(string_map(&[("kubernetes.io/os", "linux")])),

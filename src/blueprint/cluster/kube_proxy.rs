@@ -37,8 +37,7 @@ fn config_map(inputs: &ClusterInputs) -> Value {
         ("config.conf".to_owned(), text(&yaml::sorted(&configuration))),
         ("kubeconfig.conf".to_owned(), text(&kubeconfig(inputs))),
     ]);
-    let metadata =
-        ObjectMeta { labels: Some(string_map(&[("app", "kube-proxy")])), ..ObjectMeta::default() };
+    let metadata = ObjectMeta { labels: Some(string_map(&[("app", "kube-proxy")])), ..ObjectMeta::default() };
     component_config_map("kube-proxy", data, overlay.is_empty(), metadata)
 }
 
@@ -153,9 +152,13 @@ fn pod(inputs: &ClusterInputs) -> PodSpec {
             image: Some(inputs.release.image(Image::KubeProxy, inputs.inventory.version)),
             image_pull_policy: Some("IfNotPresent".into()),
             command: Some(
-                ["/usr/local/bin/kube-proxy", "--config=/var/lib/kube-proxy/config.conf", "--hostname-override=$(NODE_NAME)"]
-                    .map(str::to_owned)
-                    .to_vec(),
+                [
+                    "/usr/local/bin/kube-proxy",
+                    "--config=/var/lib/kube-proxy/config.conf",
+                    "--hostname-override=$(NODE_NAME)",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
             ),
             env: Some(vec![EnvVar {
                 name: "NODE_NAME".into(),
@@ -168,10 +171,7 @@ fn pod(inputs: &ClusterInputs) -> PodSpec {
                 }),
                 ..EnvVar::default()
             }]),
-            security_context: Some(SecurityContext {
-                privileged: Some(true),
-                ..SecurityContext::default()
-            }),
+            security_context: Some(SecurityContext { privileged: Some(true), ..SecurityContext::default() }),
             volume_mounts: Some(vec![
                 mount("kube-proxy", "/var/lib/kube-proxy", false),
                 mount("xtables-lock", "/run/xtables.lock", false),

@@ -175,16 +175,19 @@ fn calico(objects: &mut [Value], network: &Network) -> Result<(), ManifestError>
     let set = titled(objects, "/calico-node").filter(|object| object["kind"] == "DaemonSet");
     // A ServiceAccount of the same name may come first.
     let set = match set {
-        Some(_) => objects.iter_mut().find(|object| object_title(object) == "DaemonSet kube-system/calico-node"),
-        None => objects.iter_mut().find(|object| {
-            object["kind"] == "DaemonSet" && object_title(object).ends_with("/calico-node")
-        }),
+        Some(_) => {
+            objects.iter_mut().find(|object| object_title(object) == "DaemonSet kube-system/calico-node")
+        }
+        None => objects
+            .iter_mut()
+            .find(|object| object["kind"] == "DaemonSet" && object_title(object).ends_with("/calico-node")),
     };
     let containers = set
         .and_then(|set| set.pointer_mut("/spec/template/spec/containers"))
         .and_then(Value::as_array_mut)
         .ok_or_else(missing)?;
-    let node = containers.iter_mut().find(|container| container["name"] == "calico-node").ok_or_else(missing)?;
+    let node =
+        containers.iter_mut().find(|container| container["name"] == "calico-node").ok_or_else(missing)?;
     let environment = node.get_mut("env").and_then(Value::as_array_mut).ok_or_else(missing)?;
     for (name, v6) in [("CALICO_IPV4POOL_CIDR", false), ("CALICO_IPV6POOL_CIDR", true)] {
         if let Some(range) = of_family(network, v6) {
@@ -248,7 +251,8 @@ items:
 
     #[test]
     fn says_which_document_is_no_object() {
-        let error = parse_manifest(b"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\nkind: Pod\n").unwrap_err();
+        let error =
+            parse_manifest(b"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\nkind: Pod\n").unwrap_err();
         assert_eq!(error.to_string(), "document 2: apiVersion is missing");
         assert!(matches!(parse_manifest(b"a: [").unwrap_err(), ManifestError::Syntax(_)));
         assert!(parse_manifest(b"").unwrap().is_empty());

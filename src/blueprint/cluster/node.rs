@@ -60,7 +60,9 @@ pub fn node_patch(wish: &NodeWish, live: &Value) -> Option<Value> {
     if taints != live_taints {
         spec.insert("taints".into(), taints.into());
     }
-    if live.pointer("/spec/podCIDR").is_none() && let Some(first) = wish.pod_cidrs.first() {
+    if live.pointer("/spec/podCIDR").is_none()
+        && let Some(first) = wish.pod_cidrs.first()
+    {
         spec.insert("podCIDR".into(), first.to_string().into());
         spec.insert("podCIDRs".into(), wish.pod_cidrs.iter().map(IpNet::to_string).collect());
     }
@@ -143,7 +145,8 @@ fn wished_taints(
     live: &[Value],
     (_, managed): &(BTreeSet<String>, BTreeSet<String>),
 ) -> Vec<Value> {
-    let wished: BTreeMap<String, &Taint> = wish.taints.iter().map(|taint| (taint_key(taint), taint)).collect();
+    let wished: BTreeMap<String, &Taint> =
+        wish.taints.iter().map(|taint| (taint_key(taint), taint)).collect();
     let mut taints: Vec<Value> = live
         .iter()
         .filter(|taint| {
@@ -156,7 +159,8 @@ fn wished_taints(
         })
         .collect();
     let present: BTreeSet<String> = live.iter().map(live_taint_key).collect();
-    taints.extend(wished.iter().filter(|(key, _)| !present.contains(*key)).map(|(_, taint)| taint_json(taint)));
+    taints
+        .extend(wished.iter().filter(|(key, _)| !present.contains(*key)).map(|(_, taint)| taint_json(taint)));
     taints
 }
 

@@ -22,8 +22,7 @@ pub fn object_key(object: &Value) -> String {
 /// For people: `ConfigMap kube-system/coredns`.
 pub fn object_title(object: &Value) -> String {
     let field = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let (kind, namespace, name) =
-        (field("/kind"), field("/metadata/namespace"), field("/metadata/name"));
+    let (kind, namespace, name) = (field("/kind"), field("/metadata/namespace"), field("/metadata/name"));
     if namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") }
 }
 

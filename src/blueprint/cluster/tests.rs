@@ -136,7 +136,10 @@ fn objects_are_those_of_kubeadm() {
 fn hash_of(inventory: &Inventory, name: &str) -> Option<String> {
     let objects = objects(inventory);
     let object = objects.all().find(|object| object_title(object) == name).unwrap().clone();
-    object["metadata"]["annotations"].get("kubeadm.kubernetes.io/component-config.hash")?.as_str().map(str::to_owned)
+    object["metadata"]["annotations"]
+        .get("kubeadm.kubernetes.io/component-config.hash")?
+        .as_str()
+        .map(str::to_owned)
 }
 
 /// The same text in all versions gives the same hash: these were printed by real kubeadm.
@@ -188,8 +191,12 @@ fn every_flag_of_a_hardened_cluster_is_in_kubeadm_config() {
     let config = objects(&inventory).config[0]["data"]["ClusterConfiguration"].as_str().unwrap().to_owned();
     let document: Value = serde_yaml::from_str(&config).unwrap();
     let extras = crate::blueprint::cluster_extra_args(&inventory, "5f0c1c36-5c5e-4b5e-9f0e-0d6e0a0b0c0d");
-    let names: Vec<&str> =
-        document["apiServer"]["extraArgs"].as_array().unwrap().iter().map(|arg| arg["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = document["apiServer"]["extraArgs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|arg| arg["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, extras.api_server.args.iter().map(|arg| arg.name.as_str()).collect::<Vec<_>>());
     assert_eq!(
         document["apiServer"]["extraVolumes"].as_array().unwrap().len(),
@@ -288,7 +295,8 @@ mod nodes {
 
     #[test]
     fn what_leaves_the_inventory_leaves_the_node_and_nothing_else_does() {
-        let taint = Taint { key: "dedicated".into(), value: Some("gpu".into()), effect: TaintEffect::NoExecute };
+        let taint =
+            Taint { key: "dedicated".into(), value: Some("gpu".into()), effect: TaintEffect::NoExecute };
         let before = wish(|host| {
             host.labels.insert("tier".into(), "front".into());
             host.taints.push(taint);
@@ -299,8 +307,12 @@ mod nodes {
         let live = patched(&live, &node_patch(&after, &live).unwrap());
         assert_eq!(live["metadata"]["labels"].get("tier"), None);
         assert_eq!(live["metadata"]["labels"]["theirs"], "1");
-        let taints: Vec<&str> =
-            live["spec"]["taints"].as_array().unwrap().iter().map(|taint| taint["key"].as_str().unwrap()).collect();
+        let taints: Vec<&str> = live["spec"]["taints"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|taint| taint["key"].as_str().unwrap())
+            .collect();
         assert_eq!(taints, ["node.kubernetes.io/not-ready", "node-role.kubernetes.io/control-plane"]);
         assert_eq!(node_patch(&after, &live), None);
     }

@@ -140,10 +140,7 @@ async fn goes_to_the_next_control_plane_and_stays_there() {
     let second = Server::start(&authority, "cp-2", "kubernetes", healthy).await;
     let client = client(&authority, &[&first, &second]);
     client.apply(&node()).await.unwrap();
-    assert_eq!(
-        first.requests(),
-        ["GET /api/v1", "PATCH /api/v1/nodes/n?fieldManager=keelwright&force=true"]
-    );
+    assert_eq!(first.requests(), ["GET /api/v1", "PATCH /api/v1/nodes/n?fieldManager=keelwright&force=true"]);
     drop(first);
     tokio::task::yield_now().await;
     for _ in 0..3 {
@@ -206,7 +203,8 @@ async fn a_refusal_is_final_and_says_what_and_why() {
     let client = client(&authority, &[&server]).patient(Duration::from_secs(20));
     let error = client.patch(&node(), &json!({})).await.unwrap_err();
     assert_eq!(error.to_string(), "Node n: the object has been modified (HTTP 409)");
-    let error = client.apply(&json!({"apiVersion": "v1", "kind": "Unknown", "metadata": {"name": "x"}})).await;
+    let error =
+        client.apply(&json!({"apiVersion": "v1", "kind": "Unknown", "metadata": {"name": "x"}})).await;
     assert!(matches!(error, Err(KubeError::Refused { code: 404, .. })));
     let evicted = client.evict("default", "p").await;
     assert!(matches!(evicted, Err(KubeError::Refused { code: 409, .. })));
@@ -227,10 +225,9 @@ async fn a_budget_that_forbids_an_eviction_is_told_at_once() {
 async fn reads_long_lists_page_by_page() {
     let authority = Authority::new();
     let server = Server::start(&authority, "cp-1", "kubernetes", |method, path| match path {
-        "/api/v1/pods?limit=500" => response(
-            200,
-            &json!({"metadata": {"continue": "a/b="}, "items": [{"metadata": {"name": "1"}}]}),
-        ),
+        "/api/v1/pods?limit=500" => {
+            response(200, &json!({"metadata": {"continue": "a/b="}, "items": [{"metadata": {"name": "1"}}]}))
+        }
         "/api/v1/pods?limit=500&continue=a%2Fb%3D" => {
             response(200, &json!({"metadata": {}, "items": [{"metadata": {"name": "2"}}]}))
         }

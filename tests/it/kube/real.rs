@@ -64,39 +64,48 @@ impl Servers {
         let ca = write("ca.crt", &authority.certificate);
         let (certificate, key) = (write("server.crt", &server.certificate), write("server.key", &server.key));
         let (etcd, peer, api) = (free_port(), free_port(), free_port());
-        let mut servers = Servers { directory: directory.clone(), children: Vec::new(), authority, etcd, api };
-        servers.run(&binaries, "etcd", &[
-            format!("--name={HOST}"),
-            format!("--data-dir={}", directory.join("etcd").display()),
-            format!("--listen-client-urls=https://127.0.0.1:{etcd}"),
-            format!("--advertise-client-urls=https://127.0.0.1:{etcd}"),
-            format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
-            format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
-            format!("--initial-cluster={HOST}=http://127.0.0.1:{peer}"),
-            "--client-cert-auth=true".to_owned(),
-            format!("--trusted-ca-file={ca}"),
-            format!("--cert-file={certificate}"),
-            format!("--key-file={key}"),
-        ]);
-        servers.run(&binaries, "kube-apiserver", &[
-            format!("--etcd-servers=https://127.0.0.1:{etcd}"),
-            format!("--etcd-cafile={ca}"),
-            format!("--etcd-certfile={certificate}"),
-            format!("--etcd-keyfile={key}"),
-            "--bind-address=127.0.0.1".to_owned(),
-            "--advertise-address=192.0.2.1".to_owned(),
-            format!("--secure-port={api}"),
-            format!("--tls-cert-file={certificate}"),
-            format!("--tls-private-key-file={key}"),
-            format!("--client-ca-file={ca}"),
-            "--authorization-mode=Node,RBAC".to_owned(),
-            "--service-cluster-ip-range=10.96.0.0/12".to_owned(),
-            "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
-            format!("--service-account-key-file={certificate}"),
-            format!("--service-account-signing-key-file={key}"),
-            // Nobody fills in default service accounts here.
-            "--disable-admission-plugins=ServiceAccount".to_owned(),
-        ]);
+        let mut servers =
+            Servers { directory: directory.clone(), children: Vec::new(), authority, etcd, api };
+        servers.run(
+            &binaries,
+            "etcd",
+            &[
+                format!("--name={HOST}"),
+                format!("--data-dir={}", directory.join("etcd").display()),
+                format!("--listen-client-urls=https://127.0.0.1:{etcd}"),
+                format!("--advertise-client-urls=https://127.0.0.1:{etcd}"),
+                format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
+                format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
+                format!("--initial-cluster={HOST}=http://127.0.0.1:{peer}"),
+                "--client-cert-auth=true".to_owned(),
+                format!("--trusted-ca-file={ca}"),
+                format!("--cert-file={certificate}"),
+                format!("--key-file={key}"),
+            ],
+        );
+        servers.run(
+            &binaries,
+            "kube-apiserver",
+            &[
+                format!("--etcd-servers=https://127.0.0.1:{etcd}"),
+                format!("--etcd-cafile={ca}"),
+                format!("--etcd-certfile={certificate}"),
+                format!("--etcd-keyfile={key}"),
+                "--bind-address=127.0.0.1".to_owned(),
+                "--advertise-address=192.0.2.1".to_owned(),
+                format!("--secure-port={api}"),
+                format!("--tls-cert-file={certificate}"),
+                format!("--tls-private-key-file={key}"),
+                format!("--client-ca-file={ca}"),
+                "--authorization-mode=Node,RBAC".to_owned(),
+                "--service-cluster-ip-range=10.96.0.0/12".to_owned(),
+                "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
+                format!("--service-account-key-file={certificate}"),
+                format!("--service-account-signing-key-file={key}"),
+                // Nobody fills in default service accounts here.
+                "--disable-admission-plugins=ServiceAccount".to_owned(),
+            ],
+        );
         Some(servers)
     }
 
@@ -124,7 +133,8 @@ impl Servers {
         let end = Instant::now() + Duration::from_secs(120);
         while let Err(error) = client.ready(&host()).await {
             if Instant::now() > end {
-                let log = std::fs::read_to_string(self.directory.join("kube-apiserver.log")).unwrap_or_default();
+                let log =
+                    std::fs::read_to_string(self.directory.join("kube-apiserver.log")).unwrap_or_default();
                 panic!("{error}\n{log}");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -247,7 +257,8 @@ async fn a_second_apply_finds_nothing_to_do() {
     assert_eq!(differences(&api, &wanted).await, Vec::<String>::new());
 
     // What somebody changed, and what we no longer want, is seen; applying mends both.
-    let corefile = wanted.iter_mut().find(|object| object_title(object) == "ConfigMap kube-system/coredns").unwrap();
+    let corefile =
+        wanted.iter_mut().find(|object| object_title(object) == "ConfigMap kube-system/coredns").unwrap();
     api.patch(corefile, &json!({"data": {"Corefile": "theirs", "Extra": "theirs"}})).await.unwrap();
     let mut before = corefile.clone();
     before["data"]["Ours"] = "once".into();

@@ -6,9 +6,7 @@ use keelwright::plan::{Action, Goal, PlanError, Stage};
 use keelwright::sim::disk::Entry;
 use keelwright::sim::{Run, Simulation};
 
-use super::support::{
-    external_etcd, hosts, inventory, name, settle, simulation, single_node, stacked, told,
-};
+use super::support::{external_etcd, hosts, inventory, name, settle, simulation, single_node, stacked, told};
 
 /// The plan that would be shown now.
 fn plan_text(simulation: &mut Simulation) -> String {
@@ -17,7 +15,10 @@ fn plan_text(simulation: &mut Simulation) -> String {
 }
 
 /// Settles the first inventory, edits it, and returns the plan for the edit.
-fn edited(first: keelwright::inventory::Inventory, then: keelwright::inventory::Inventory) -> (Simulation, String) {
+fn edited(
+    first: keelwright::inventory::Inventory,
+    then: keelwright::inventory::Inventory,
+) -> (Simulation, String) {
     let mut simulation = simulation(first);
     settle(&mut simulation);
     simulation.edit(then).unwrap();
@@ -162,7 +163,8 @@ fn reset_leaves_nothing_of_ours() {
         .filter(|key| !key.contains("/etc/systemd/system"))
         .collect();
     assert!(left.is_empty(), "{left:#?}");
-    let ours = |key: &&String| key.contains(" unit ") && (key.contains("kubelet") || key.contains("keelwright"));
+    let ours =
+        |key: &&String| key.contains(" unit ") && (key.contains("kubelet") || key.contains("keelwright"));
     assert_eq!(after.keys().find(ours), None);
 }
 
@@ -220,7 +222,8 @@ fn an_upload_is_planned_once_for_a_host() {
     let look = simulation.plan(Goal::Converge).unwrap();
     let plan = look.outline.unwrap().plan;
     let mut digests = std::collections::BTreeSet::new();
-    for planned in plan.steps.iter().filter(|step| step.stage == Stage::Upload).flat_map(|step| &step.actions) {
+    for planned in plan.steps.iter().filter(|step| step.stage == Stage::Upload).flat_map(|step| &step.actions)
+    {
         let Action::Upload { sha256, .. } = &planned.action else { panic!("{planned:?}") };
         assert!(digests.insert(*sha256));
     }

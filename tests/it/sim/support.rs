@@ -25,7 +25,8 @@ pub fn stacked(control_planes: usize, workers: usize) -> Inventory {
 pub fn hosts(control_planes: &[usize], workers: &[usize]) -> Inventory {
     let mut text = String::from("hosts:\n");
     for number in control_planes {
-        text += &format!("  - {{name: cp-{number}, address: 192.0.2.{}, roles: [control-plane]}}\n", 10 + number);
+        text +=
+            &format!("  - {{name: cp-{number}, address: 192.0.2.{}, roles: [control-plane]}}\n", 10 + number);
     }
     for number in workers {
         text += &format!("  - {{name: worker-{number}, address: 192.0.2.{}}}\n", 100 + number);

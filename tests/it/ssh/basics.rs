@@ -15,7 +15,10 @@ async fn a_probe_gets_its_input_and_gives_its_output_as_root() {
     let long = format!("# {}\ncat | sha256sum", "x".repeat(300_000));
     let input = vec![7_u8; 5_000_000];
     let said = fleet.remote.probe(&host("a"), &long, &input).await.unwrap();
-    assert_eq!(String::from_utf8(said).unwrap().split(' ').next().unwrap(), hex::encode(Sha256::digest(&input)));
+    assert_eq!(
+        String::from_utf8(said).unwrap().split(' ').next().unwrap(),
+        hex::encode(Sha256::digest(&input))
+    );
 }
 
 #[tokio::test]
@@ -36,7 +39,8 @@ async fn a_failing_operation_ends_the_stage_and_tells_what_it_printed() {
     let Some(server) = Sshd::start() else { return };
     let fleet = Fleet::new(&[("a", server.ssh())]);
     let marker = fleet.scratch.0.join("marker");
-    let ops = vec![sh("echo fine"), sh("echo out; echo no luck >&2; exit 3"), write_file(marker.as_str(), "x")];
+    let ops =
+        vec![sh("echo fine"), sh("echo out; echo no luck >&2; exit 3"), write_file(marker.as_str(), "x")];
     let result = fleet.remote.run(&host("a"), &script("s1", ops)).await.unwrap();
     assert_eq!(
         result,

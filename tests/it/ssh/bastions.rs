@@ -53,12 +53,19 @@ async fn a_dead_bastion_is_tried_once_and_reported_once() {
     });
     for result in futures::future::join_all(probes).await {
         let error = result.unwrap_err();
-        assert!(matches!(&error, RemoteError::Connect { reason, .. } if reason.starts_with("bastion 127.0.0.1 down")), "{error}");
+        assert!(
+            matches!(&error, RemoteError::Connect { reason, .. } if reason.starts_with("bastion 127.0.0.1 down")),
+            "{error}"
+        );
     }
     assert_eq!(tried.load(Ordering::SeqCst), 1);
     let outages = fleet.remote.outages();
     assert_eq!(outages.len(), 1);
-    assert!(outages[0].to_string().starts_with("bastion 127.0.0.1 down: 12 hosts not tried"), "{}", outages[0]);
+    assert!(
+        outages[0].to_string().starts_with("bastion 127.0.0.1 down: 12 hosts not tried"),
+        "{}",
+        outages[0]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

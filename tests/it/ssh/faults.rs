@@ -40,7 +40,11 @@ async fn a_stage_runs_once_wherever_its_connection_is_cut() {
         let content = "0123456789abcdef".repeat(6_000);
         let ops = vec![
             sh(&format!("echo x >>{counter}")),
-            Op::WriteFile { path: big.clone().into(), mode: 0o600, payload: Payload::Text(content.as_str().into()) },
+            Op::WriteFile {
+                path: big.clone().into(),
+                mode: 0o600,
+                payload: Payload::Text(content.as_str().into()),
+            },
             sh(&format!("sleep 0.2; echo x >>{counter}")),
         ];
         let stage = script("stage", ops);
@@ -93,7 +97,9 @@ async fn a_connection_cut_while_a_channel_opens_is_noticed() {
 async fn keepalives_find_a_peer_that_has_gone_silent() {
     let Some(server) = Sshd::start() else { return };
     // Far enough for the stage to be under way, then silence without an end.
-    let fault = |connection| if connection == 0 { Fault::StallAfter(Duration::from_millis(800)) } else { Fault::None };
+    let fault = |connection| {
+        if connection == 0 { Fault::StallAfter(Duration::from_millis(800)) } else { Fault::None }
+    };
     let proxy = Proxy::start(server.port, fault).await;
     let mut ssh = server.ssh();
     ssh.port = Some(proxy.port);

@@ -235,9 +235,13 @@ async fn sudo_asks_when_it_must_and_says_what_is_missing() {
     };
     let run = |fleet: Fleet| async move { fleet.remote.probe(&host("a"), "id -u; cat", b"input").await };
     assert_eq!(run(fleet(Sudo::Password, password)).await.unwrap(), b"0\ninput");
-    let Err(RemoteError::Privilege { reason, .. }) = run(fleet(Sudo::Password, "wrong")).await else { panic!() };
+    let Err(RemoteError::Privilege { reason, .. }) = run(fleet(Sudo::Password, "wrong")).await else {
+        panic!()
+    };
     assert!(reason.contains("does not take the password"), "{reason}");
-    let Err(RemoteError::Privilege { reason, hint }) = run(fleet(Sudo::Passwordless, "")).await else { panic!() };
+    let Err(RemoteError::Privilege { reason, hint }) = run(fleet(Sudo::Passwordless, "")).await else {
+        panic!()
+    };
     assert!(reason.contains("`sudo -n` failed") && reason.contains("password is required"), "{reason}");
     assert!(hint.unwrap().contains("NOPASSWD: /bin/sh"));
 }

@@ -18,7 +18,8 @@ fn an_upload_of_50_mb_takes_a_few_mb_of_memory() {
         .args(["--exact", "ssh::memory::upload_alone", "--ignored", "--nocapture"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
 

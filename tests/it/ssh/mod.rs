@@ -8,5 +8,5 @@ mod bastions;
 mod faults;
 mod identity;
 mod lab;
-mod memory;
 mod measure;
+mod memory;

@@ -1,0 +1,3 @@
+module keelwright.dev/bundle/pause
+
+go 1.24

@@ -1,0 +1,7 @@
+//! Where artifacts come from.
+
+mod http;
+mod layout;
+pub mod local;
+mod registry;
+pub mod remote;
