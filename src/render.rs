@@ -43,6 +43,13 @@ static ENVIRONMENT: LazyLock<minijinja::Environment<'static>> = LazyLock::new(||
     // invariant: the delimiters are the default ones
     environment.set_syntax(syntax.expect("default delimiters are valid"));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    // Its own way of writing a boolean is Python's.
+    environment.set_formatter(|output, state, value| match value.kind() {
+        minijinja::value::ValueKind::Bool => {
+            Ok(output.write_str(if value.is_true() { "true" } else { "false" })?)
+        }
+        _ => minijinja::escape_formatter(output, state, value),
+    });
     environment.add_filter("toml", toml_string);
     environment
 });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
 use super::BundleError;
 use super::item::{File, Item};
@@ -90,17 +90,14 @@ mod tests {
 
     #[test]
     fn the_cache_is_where_the_first_variable_that_is_set_says() {
-        let cases: [(Option<&str>, Option<&str>, Option<&str>, Option<&str>); 6] = [
-            (Some("/own"), Some("/xdg"), Some("/home/me"), Some("/own")),
-            (None, Some("/xdg"), Some("/home/me"), Some("/xdg/keelwright")),
-            (Some(""), Some(""), Some("/home/me"), Some("/home/me/.cache/keelwright")),
-            // A relative XDG_CACHE_HOME is to be ignored (XDG Base Directory Specification).
-            (None, Some("relative"), Some("/home/me"), Some("/home/me/.cache/keelwright")),
-            (None, None, Some("/home/me"), Some("/home/me/.cache/keelwright")),
-            (None, None, None, None),
-        ];
-        for (own, xdg, home, expected) in cases {
-            assert_eq!(cache_directory(own, xdg, home), expected.map(Utf8PathBuf::from));
-        }
+        let case = |own, xdg, home| cache_directory(own, xdg, home).map(Utf8PathBuf::into_string);
+        let at = |path: &str| Some(path.to_owned());
+        assert_eq!(case(Some("/own"), Some("/xdg"), Some("/home/me")), at("/own"));
+        assert_eq!(case(None, Some("/xdg"), Some("/home/me")), at("/xdg/keelwright"));
+        assert_eq!(case(Some(""), Some(""), Some("/home/me")), at("/home/me/.cache/keelwright"));
+        // A relative XDG_CACHE_HOME is to be ignored (XDG Base Directory Specification).
+        assert_eq!(case(None, Some("relative"), Some("/home/me")), at("/home/me/.cache/keelwright"));
+        assert_eq!(case(None, None, Some("/home/me")), at("/home/me/.cache/keelwright"));
+        assert_eq!(case(None, None, None), None);
     }
 }

@@ -8,7 +8,8 @@ use camino::Utf8PathBuf;
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 
-use super::CommandError;
+use super::operation::SshArgs;
+use super::{CommandError, secret_prompt};
 use crate::blueprint::api_server_port;
 use crate::exec::ports::{Etcd, KubeApi, Remote, SecretSource as _};
 use crate::inventory::{Host, HostName, Inventory, Role};
@@ -30,13 +31,14 @@ pub fn connect(
     inventory: &Inventory,
     dropped: &BTreeMap<HostName, Host>,
     vault: &Arc<Vault>,
-    trust_on_first_use: bool,
+    ssh: &SshArgs,
 ) -> Result<Adapters, CommandError> {
     let hosts = inventory.hosts.values().chain(dropped.values());
     let hosts: BTreeMap<_, _> = hosts.map(|host| (host.name.clone(), host.ssh.clone())).collect();
     let mut environment = SshEnvironment::new(home(), user());
     environment.agent = std::env::var("SSH_AUTH_SOCK").ok().map(Utf8PathBuf::from);
-    environment.trust_on_first_use = trust_on_first_use;
+    environment.trust_on_first_use = ssh.ssh_trust_on_first_use;
+    environment.prompt = Arc::new(secret_prompt::Operator::new(ssh.sudo_password_file.as_deref())?);
     environment.connect_timeout = Duration::from_secs(inventory.policy.timeouts.connect.into());
     let remote = SshRemote::new(&hosts, environment);
     let tunnels = Arc::new(Tunnels(remote.clone()));

@@ -33,9 +33,19 @@ pub struct ClusterArgs {
     /// Open the sealed keys with the age identity in FILE [default: ~/.config/keelwright/identity.txt]
     #[arg(long, value_name = "FILE", env = "KEELWRIGHT_AGE_IDENTITY")]
     pub identity: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub ssh: SshArgs,
+}
+
+/// How machines are reached, where the inventory does not say.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SshArgs {
     /// Trust a host key that is seen for the first time, and remember it
     #[arg(long)]
     pub ssh_trust_on_first_use: bool,
+    /// Read the password that sudo asks for from FILE instead of the terminal
+    #[arg(long, value_name = "FILE")]
+    pub sudo_password_file: Option<Utf8PathBuf>,
 }
 
 /// A command at work on one cluster.
@@ -66,7 +76,7 @@ impl Operation {
         let vault = Arc::new(vault);
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
         let dropped = dropped_hosts(&directory, &inventory)?;
-        let adapters = adapters::connect(&inventory, &dropped, &vault, args.ssh_trust_on_first_use)?;
+        let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
         Ok(Operation { inventory, directory, vault, bundles, bundle_directories, dropped, adapters })
     }
 

@@ -163,7 +163,7 @@ fn machine(input: &PlanInput<'_>, host: &Host, facts: &HostFacts) -> Vec<Refusal
         found.push(refuse(host, Why::NoSystemd));
     }
     let skew = facts.clock - input.now;
-    if skew < -CLOCK_SKEW_LIMIT_SECONDS || skew > CLOCK_SKEW_LIMIT_SECONDS + LOOK_SECONDS {
+    if !(-CLOCK_SKEW_LIMIT_SECONDS..=CLOCK_SKEW_LIMIT_SECONDS + LOOK_SECONDS).contains(&skew) {
         found.push(refuse(host, Why::ClockSkew { seconds: skew }));
     }
     let wanted = match host.arch {

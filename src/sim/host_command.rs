@@ -68,10 +68,8 @@ fn systemctl(world: &mut World, name: &HostName, words: &[&str]) -> CommandResul
                     host.stop_unit(unit);
                 }
             }
-            "start" | "restart" | "reload-or-restart" => {
-                if !host.start_unit(unit, now) {
-                    return failed(format!("Unit {unit} cannot be started."));
-                }
+            "start" | "restart" | "reload-or-restart" if !host.start_unit(unit, now) => {
+                return failed(format!("Unit {unit} cannot be started."));
             }
             "stop" => host.stop_unit(unit),
             _ => {}
@@ -109,11 +107,11 @@ fn plain(host: &mut SimHost, words: &[&str]) -> Option<CommandResult> {
                 changed |= host.packages.insert((*package).to_owned());
                 if matches!(*package, "haproxy" | "keepalived") {
                     let unit = format!("{package}.service");
-                    if !host.units.contains_key(&unit) {
-                        let state =
-                            super::host::UnitState { active: true, enabled: true, ..Default::default() };
-                        host.units.insert(unit, state);
-                    }
+                    host.units.entry(unit).or_insert_with(|| super::host::UnitState {
+                        active: true,
+                        enabled: true,
+                        ..Default::default()
+                    });
                 }
             }
             Some(done(changed))

@@ -12,10 +12,10 @@ impl World {
     /// Before a host does an operation.
     pub fn before_op(&mut self, name: &HostName, op: &Op) {
         let Op::WriteFile { path, payload, .. } = op else { return };
-        if let Payload::Text(text) = payload {
-            if text.contains(CANARY) {
-                self.violation(self.now, format!("{name}: {path} has a secret in plain text"));
-            }
+        if let Payload::Text(text) = payload
+            && text.contains(CANARY)
+        {
+            self.violation(self.now, format!("{name}: {path} has a secret in plain text"));
         }
     }
 

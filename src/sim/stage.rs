@@ -183,7 +183,7 @@ impl Fleet {
         {
             let mut world = self.world();
             let now = world.now;
-            let mut random = super::random::Random::new(world.faults.random.next());
+            let mut random = super::random::Random::new(world.faults.random.draw());
             let Some(found) = world.hosts.get_mut(host) else { return };
             let lost = found.power_cut(&mut random, now);
             if lost > 0 {

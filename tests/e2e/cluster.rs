@@ -105,8 +105,8 @@ impl Cluster {
         let text = std::fs::read_to_string(self.bundle().join("bundle.json")).unwrap();
         let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
         let images = manifest["images"].as_array().unwrap();
-        let references = images.iter().map(|image| image["reference"].as_str().unwrap());
-        references.filter(|reference| reference.contains(name)).next_back().unwrap().to_owned()
+        let mut references = images.iter().map(|image| image["reference"].as_str().unwrap());
+        references.rfind(|reference| reference.contains(name)).unwrap().to_owned()
     }
 
     /// The address of a machine.

@@ -46,6 +46,8 @@ pub fn parse_manifest(bytes: &[u8]) -> Result<Vec<Value>, ManifestError> {
 /// CRDs of network plugins are far larger than an inventory: bounded, but generously.
 fn options() -> serde_yaml::Options {
     serde_yaml::options! {
+        // `n` is a name, not a refusal.
+        strict_booleans: true,
         budget: serde_yaml::budget! {
             max_nodes: 2_000_000,
             max_events: 4_000_000,

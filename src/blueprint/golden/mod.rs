@@ -97,7 +97,8 @@ fn blueprint(scenario: &str, version: &str, host: &str) -> HostBlueprint {
 fn versions() -> Vec<String> {
     let entries = std::fs::read_dir(directory()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut versions: Vec<String> = names.filter(|name| name.starts_with('v')).collect();
+    let has_hosts = |name: &String| directory().join(name).join(SCENARIOS[0]).is_dir();
+    let mut versions: Vec<String> = names.filter(has_hosts).collect();
     versions.sort();
     versions
 }

@@ -77,7 +77,6 @@ pub(super) const ETCD: &[Owned] = &[
     ("initial-cluster-token", FIXED),
     ("key-file", CERTIFICATES),
     ("listen-client-urls", "use hosts[].address"),
-    ("listen-metrics-urls", FIXED),
     ("listen-peer-urls", "use hosts[].address"),
     ("name", "use hosts[].name"),
     ("peer-auto-tls", CERTIFICATES),

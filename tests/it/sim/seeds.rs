@@ -44,14 +44,14 @@ fn run_seed(seed: u64, coverage: &Mutex<Coverage>) -> Result<(), String> {
     let (title, first, then) = scenario(&mut random);
     let amount = if random.chance(500) { Amount::Some } else { Amount::Many };
     let early = then.is_none() || random.chance(300);
-    let faults = if early { Faults::random(random.next(), amount) } else { Faults::none() };
+    let faults = if early { Faults::random(random.draw(), amount) } else { Faults::none() };
     let mut simulation = Simulation::new(first, faults).unwrap();
     let mut traces: Vec<Trace> = vec![simulation.converge(Goal::Converge)];
     if let Some(then) = then
         && traces.iter().all(|trace| trace.converged)
     {
         if !early {
-            simulation.fleet.world().faults = Faults::random(random.next(), amount);
+            simulation.fleet.world().faults = Faults::random(random.draw(), amount);
         }
         simulation.edit(then).unwrap();
         traces.push(simulation.converge(Goal::Converge));
