@@ -9,12 +9,12 @@ const UNITS: [&str; 5] = [
     "kubelet.service",
     "keelwright-apiserver-lb.service",
     "keelwright-routes.service",
-    "keepalived.service",
+    "keelwright-vip.service",
     "containerd.service",
 ];
 
 /// Files and trees of ours. Distribution packages stay: others may use them by now.
-const TREES: [&str; 24] = [
+const TREES: [&str; 26] = [
     "/etc/kubernetes",
     "/etc/cni/net.d",
     "/etc/containerd",
@@ -27,6 +27,7 @@ const TREES: [&str; 24] = [
     "/etc/systemd/system/containerd.service",
     "/etc/systemd/system/keelwright-apiserver-lb.service",
     "/etc/systemd/system/keelwright-routes.service",
+    "/etc/systemd/system/keelwright-vip.service",
     "/etc/systemd/networkd.conf.d/10-keelwright.conf",
     "/usr/libexec/kubernetes",
     "/opt/cni",
@@ -37,6 +38,7 @@ const TREES: [&str; 24] = [
     "/usr/local/bin/containerd",
     "/usr/local/bin/containerd-shim-runc-v2",
     "/usr/local/sbin/runc",
+    "/var/log/containers",
     "/var/log/kubernetes",
     "/var/log/pods",
 ];
@@ -44,6 +46,9 @@ const TREES: [&str; 24] = [
 /// Directories that may be mount points of their own: their contents go, they stay.
 const CONTENTS: [&str; 4] =
     ["/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/var/lib/keelwright"];
+
+/// Directories that others may have something in by now: they go when they are empty.
+const SHARED: [&str; 2] = ["/etc/cni", "/etc/systemd/networkd.conf.d"];
 
 /// Stops every container and process of the cluster, then unmounts what they left.
 const STOP: &str = r#"
@@ -77,13 +82,17 @@ exit 0
 /// The operations, in order; each is fine with finding nothing.
 pub(super) fn operations(etcd_data_dir: &str) -> Vec<Op> {
     let mut ops = Vec::new();
-    for unit in UNITS.iter().take(UNITS.len() - 1) {
+    let stop = |unit: &str| {
         let stop = format!(
             "systemctl disable --now {unit} 2>/dev/null; systemctl reset-failed {unit} 2>/dev/null; exit 0"
         );
-        ops.push(run(["sh", "-c", &stop], "nothing of the cluster runs any more"));
-    }
+        run(["sh", "-c", &stop], "nothing of the cluster runs any more")
+    };
+    // The last is the runtime, which ends its containers first.
+    let (runtime, others) = UNITS.split_last().expect("there are units");
+    ops.extend(others.iter().map(|unit| stop(unit)));
     ops.push(run(["sh", "-c", STOP], "containers end before their files go"));
+    ops.push(stop(runtime));
     ops.push(run(["sh", "-c", NETWORK], "no interface, rule or route of the cluster stays"));
     for directory in CONTENTS.iter().chain([&etcd_data_dir]) {
         let empty = format!(
@@ -95,14 +104,75 @@ pub(super) fn operations(etcd_data_dir: &str) -> Vec<Op> {
     for path in TREES {
         ops.push(Op::Remove { path: path.to_owned(), recursive: true });
     }
-    ops.push(run(["sh", "-c", "rmdir /etc/cni 2>/dev/null; exit 0"], "unless others have something in it"));
+    for directory in SHARED {
+        let empty = format!("rmdir {directory} 2>/dev/null; exit 0");
+        ops.push(run(["sh", "-c", &empty], "unless others have something in it"));
+    }
     ops.push(run(["systemctl", "daemon-reload"], "unit files are gone"));
     ops
 }
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8Path;
+
     use super::*;
+    use crate::blueprint::{HostTraits, UnitState, assign_pod_cidrs, host_blueprint};
+    use crate::inventory::{Origin, parse};
+    use crate::release::catalog::release_of;
+
+    fn is_cleaned(path: &str) -> bool {
+        let below =
+            |tree: &&str| path == *tree || path.strip_prefix(*tree).is_some_and(|rest| rest.starts_with('/'));
+        TREES.iter().any(|tree| below(tree))
+            || CONTENTS.iter().any(|tree| below(tree))
+            || SHARED.contains(&path)
+    }
+
+    #[test]
+    fn everything_any_blueprint_has_is_taken_away() {
+        let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut texts = vec![VIP.to_owned()];
+        for directory in ["inventories", "tests/golden/kubeadm/inputs"] {
+            for entry in root.join(directory).read_dir_utf8().unwrap() {
+                let path = entry.unwrap().into_path();
+                if path.as_str().ends_with(".yaml") && !path.as_str().ends_with(".kubeadm.yaml") {
+                    texts.push(std::fs::read_to_string(&path).unwrap().replace("VERSION", "v1.37.1"));
+                }
+            }
+        }
+        assert!(texts.len() > 10);
+        for text in texts {
+            let origin = Origin { file: "inventory.yaml", base: root, home: Some(root) };
+            let (inventory, _) =
+                parse(text.as_bytes(), &origin).unwrap_or_else(|problems| panic!("{problems}"));
+            let release = release_of(inventory.version).unwrap();
+            let pods = assign_pod_cidrs(&inventory, &Default::default()).unwrap();
+            for host in inventory.hosts.values() {
+                let blueprint =
+                    host_blueprint(&inventory, release, "uid", &pods, host, &HostTraits::default());
+                let paths = blueprint.files.keys().chain(blueprint.directories.keys());
+                for path in paths.chain(blueprint.binaries.keys()).chain(blueprint.links.keys()) {
+                    let is_etcd = path.starts_with(inventory.etcd.data_dir.as_str());
+                    assert!(is_etcd || is_cleaned(path), "{path} of {} stays\n{text}", host.name);
+                }
+                for (unit, wish) in &blueprint.units {
+                    let runs = wish.state == UnitState::Running;
+                    assert!(!runs || UNITS.contains(&unit.as_str()), "{unit} stays\n{text}");
+                }
+            }
+        }
+    }
+
+    const VIP: &str = "
+apiVersion: keelwright.dev/v1
+kind: Cluster
+metadata: {name: demo}
+kubernetes: {version: v1.37.1}
+hosts: [{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]
+endpoint: {vip: {address: 192.0.2.100, port: 8443}}
+network: {plugin: {name: none}}
+";
 
     #[test]
     fn stops_everything_before_it_removes_anything() {

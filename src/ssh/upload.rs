@@ -30,6 +30,7 @@ trap 'exit 1' HUP INT TERM PIPE
 echo send
 got=$({ tee -- "$temp" || echo "tee failed"; } | sha256sum)
 if [ "$got" != "$sum  -" ]; then
+	rm -f -- "$temp"
 	echo "wrong ${got%% *}"
 	exit 0
 fi

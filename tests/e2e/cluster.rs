@@ -176,15 +176,6 @@ impl Cluster {
             .collect()
     }
 
-    /// Waits until a check holds; says what it waited for when it does not.
-    pub fn until(&self, what: &str, seconds: u64, check: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
-        while !check() {
-            assert!(Instant::now() < deadline, "waited {seconds} s for {what}");
-            std::thread::sleep(Duration::from_millis(300));
-        }
-    }
-
     pub fn directory(&self) -> &Path {
         self.lab.directory()
     }
