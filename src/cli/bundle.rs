@@ -10,6 +10,7 @@ use super::{CommandError, ErrorKind};
 use crate::bundle::source::local::{Binaries, Local};
 use crate::bundle::source::remote::{Remote, RemoteOptions};
 use crate::bundle::{self, BundleError, Event, GoBuilder, Request, Rootfs, Sources};
+use crate::lab::{Lab, Progress};
 use crate::release::KubeVersion;
 use crate::release::artifact::{Arch, BundleManifest};
 use crate::release::catalog;
@@ -66,7 +67,7 @@ struct MakeArgs {
     /// Also these: kubeadm, agnhost, etcdctl, etcdutl
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     with: Vec<String>,
-    /// A Debian root file system to take runc, CNI plugins and iptables from
+    /// A Debian root file system to take runc, CNI plugins and iptables from; by default the lab's
     #[arg(long, value_name = "DIR")]
     rootfs: Option<Utf8PathBuf>,
     /// PEM certificates to trust beside the system's, for a mirror or registry of your own
@@ -123,7 +124,13 @@ fn make(args: MakeArgs) -> Result<ExitCode, CommandError> {
         Some(output) => output,
         None => default_directory(version, arch)?,
     };
-    let sources = sources(&args.from, args.rootfs, args.ca_file.as_deref(), &cache, arch)?;
+    let mut sources = sources(&args.from, args.rootfs, args.ca_file.as_deref(), &cache, arch)?;
+    if let Sources::Local(local) = &mut sources
+        && local.check(&request).is_err()
+        && this_arch().is_ok_and(|own| own == arch)
+    {
+        local.rootfs = Some(lab_rootfs(&cache, arch)?);
+    }
     eprintln!("Bundle of Kubernetes {version} for {arch} in {output}");
     let manifest = block_on(bundle::collect(&request, &sources, &output, &show))?.map_err(failure)?;
     eprintln!("{}", summary(&manifest));
@@ -170,6 +177,15 @@ fn sources(
             Remote::new(options, &scratch).map(Sources::Remote).map_err(failure)
         }
     }
+}
+
+/// The lab's root file system, which has what no Go module has.
+fn lab_rootfs(cache: &Utf8Path, arch: Arch) -> Result<Rootfs, CommandError> {
+    let progress = Progress::new(|_, what| eprintln!("        {what}"));
+    let path = Lab::rootfs(cache.as_std_path(), &progress)?;
+    let path = Utf8PathBuf::from_path_buf(path)
+        .map_err(|path| CommandError::new(ErrorKind::Usage, format!("{} is not UTF-8", path.display())))?;
+    Ok(Rootfs::new(path, arch))
 }
 
 fn verify(directory: &Utf8Path) -> Result<ExitCode, CommandError> {

@@ -75,6 +75,11 @@ impl Lab {
         up::up(spec, progress)
     }
 
+    /// The root file system that machines are made of, made when it is not there yet. Needs root.
+    pub fn rootfs(cache: &Path, progress: &Progress) -> Result<PathBuf, LabError> {
+        rootfs::ensure(cache, || apt::find_mirror(Path::new("/etc/apt")), progress)
+    }
+
     /// Finds a lab by its name; `cache` is keelwright's cache directory.
     pub fn open(cache: &Path, name: &LabName) -> Result<Lab, LabError> {
         let paths = LabPaths::new(cache, name);

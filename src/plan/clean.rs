@@ -13,8 +13,10 @@ const UNITS: [&str; 5] = [
     "containerd.service",
 ];
 
-/// Files and trees of ours. Distribution packages stay: others may use them by now.
-const TREES: [&str; 26] = [
+/// Files and trees of ours. Distribution packages stay: others may use them by now. A manifest goes before
+/// what its pod reads, so that a power cut in between leaves no pod that can only fail.
+const TREES: [&str; 27] = [
+    "/etc/kubernetes/manifests",
     "/etc/kubernetes",
     "/etc/cni/net.d",
     "/etc/containerd",

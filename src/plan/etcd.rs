@@ -88,10 +88,13 @@ fn initial_cluster(input: &PlanInput<'_>, joining: &[&Host], host: &Host) -> Str
     peers.iter().map(|(name, url)| format!("{name}={url}")).collect::<Vec<_>>().join(",")
 }
 
-/// Adds each joining host as a learner before it starts, and makes it a voter before the next.
+/// Adds each joining host as a learner before it starts, and makes it a voter before the next. One that is
+/// a learner already goes first: etcd takes no second learner beside it.
 pub(super) fn join_members(input: &PlanInput<'_>, graph: &mut Graph) {
     let mut previous: Option<StepId> = None;
-    for host in joining(input) {
+    let mut hosts = joining(input);
+    hosts.sort_by_key(|host| !member_of(input, host).is_some_and(|member| member.learner));
+    for host in hosts {
         let target = Target::Host(host.name.clone());
         let mut actions = Vec::new();
         let stale = member_of(input, host).filter(|member| !member.learner);
@@ -116,7 +119,7 @@ pub(super) fn join_members(input: &PlanInput<'_>, graph: &mut Graph) {
         }
         let promote =
             Planned { action: Action::PromoteLearner { peer_url: peer_url(host) }, reason: Reason::Follows };
-        let after = start.into_iter().chain(added).collect();
+        let after = start.into_iter().chain(added).chain(previous.clone()).collect();
         previous = graph.add(target, Stage::PromoteMember, vec![promote], after).or(previous);
     }
 }

@@ -36,7 +36,7 @@ pub use model::{
     Action, Before, Goal, ObjectSet, PLAN_FORMAT, Plan, Planned, Reason, Stage, Step, StepId, Target,
 };
 pub use report::{Blocked, Report};
-pub use safety::Refusal;
+pub use safety::{Refusal, Why};
 
 /// Everything a plan is made from.
 pub struct PlanInput<'a> {

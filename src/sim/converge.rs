@@ -22,7 +22,7 @@ use crate::exec::{Cycle, DesiredObjects, Event, Look, Outcome, Ports, Setting, V
 use crate::facts::Observed;
 use crate::inventory::{Host, HostName, Inventory};
 use crate::plan::check::{Flaw, check};
-use crate::plan::{Goal, ObjectSet, Outline, PlanError, Stage, Target};
+use crate::plan::{Goal, ObjectSet, Outline, PlanError, Refusal, Stage, Target, Why};
 use crate::release::{Arch, BundleManifest, UnsupportedMinor};
 
 /// Runs after which a fleet that has not converged never will.
@@ -288,7 +288,9 @@ impl Simulation {
             let round = self.apply(goal);
             let (end, pause) = match &round.run {
                 Run::Nothing => (Some(true), Duration::ZERO),
-                Run::Refused(_) if number < LAST_FAULTY_ROUND && self.something_is_away() => {
+                Run::Refused(error)
+                    if number < LAST_FAULTY_ROUND && (self.something_is_away() || was_away(error)) =>
+                {
                     (None, Duration::from_secs(60))
                 }
                 Run::Refused(_) | Run::Flawed(_) | Run::Stuck | Run::Failed(_) => {
@@ -327,6 +329,12 @@ impl Simulation {
         world.faults.note(path);
         if at_once { Duration::ZERO } else { Duration::from_secs(300) }
     }
+}
+
+/// Whether the plan was refused for a host that did not answer when it was looked at.
+fn was_away(error: &PlanError) -> bool {
+    let away = |refusal: &Refusal| matches!(refusal.why, Why::TooFewFounders { .. });
+    matches!(error, PlanError::Refused(refusals) if refusals.iter().all(away))
 }
 
 fn outline_owes_nothing(round: &Round) -> bool {

@@ -49,7 +49,8 @@ fn traces(name: &LabName, directory: &Path, subnet: u8) -> BTreeSet<String> {
     keep("table", &run(&["nft", "list", "tables"]), &[&format!("keelwright_lab_{subnet}")]);
     let group = format!("keelwright-lab-{name}");
     keep("group", &run(&["find", "/sys/fs/cgroup", "-type", "d", "-name", &group]), &[&group]);
-    keep("file", &run(&["find", "/run", "/tmp", "-maxdepth", "3", "-path", "*keelwright-lab*"]), &["/"]);
+    keep("file", &run(&["find", "/run", "-maxdepth", "3", "-path", "*keelwright-lab*"]), &["/"]);
+    keep("file", &run(&["find", "/tmp", "-maxdepth", "1", "-path", "*keelwright-lab*"]), &["/"]);
     if Path::new(directory).exists() {
         found.insert(format!("file: {directory}"));
     }
@@ -163,11 +164,7 @@ fn hears_answer(address: std::net::Ipv4Addr) -> bool {
 fn looks_like_a_machine(lab: &Lab, machine: MachineName) {
     // "running" also says that no unit failed.
     assert_eq!(ask(lab, machine, "systemctl is-system-running --wait"), "running");
-    assert_eq!(
-        ask(lab, machine, "cat /etc/resolv.conf; ip route show default"),
-        "",
-        "nothing leaves the lab"
-    );
+    assert_eq!(ask(lab, machine, "ip route show default"), "", "nothing leaves the lab");
     assert_eq!(ask(lab, machine, "modprobe overlay && modprobe br_netfilter && echo yes"), "yes");
     // What containerd, kubelet and kube-proxy do.
     ask(lab, machine, "mkdir /sys/fs/cgroup/memory/x 2>/dev/null || mkdir /sys/fs/cgroup/x");
