@@ -55,6 +55,11 @@ pub struct ApplyArgs {
     cluster: ClusterArgs,
     /// A plan that `keelwright plan -o` saved
     plan: Option<Utf8PathBuf>,
+    /// Only bring artifacts to the hosts, and prepare those that are no nodes yet; start nothing
+    ///
+    /// For the time before a maintenance window. What is left is planned by the next apply.
+    #[arg(long, conflicts_with = "plan")]
+    prefetch: bool,
     /// Do not ask before running; removals still have to be named with --remove
     #[arg(short, long)]
     yes: bool,
@@ -107,7 +112,8 @@ pub fn run_apply(args: ApplyArgs) -> Result<ExitCode, CommandError> {
     let lock = operation.lock()?;
     let view = View::new(args.output);
     block_on(async {
-        let outline = look(&operation, Goal::Converge).await?;
+        let goal = if args.prefetch { Goal::Prefetch } else { Goal::Converge };
+        let outline = look(&operation, goal).await?;
         if let Some(path) = &args.plan {
             same_as_saved(path, &outline.plan)?;
         }

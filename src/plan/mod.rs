@@ -17,7 +17,7 @@ pub mod report;
 pub mod safety;
 pub mod show;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -126,10 +126,13 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
     }
     let mut graph = Graph::default();
     match input.goal {
-        Goal::Converge => converge(input, &mut graph)?,
+        Goal::Converge | Goal::Prefetch => converge(input, &mut graph)?,
         Goal::Reset => remove::reset(input, &mut graph),
     }
-    let steps = graph.into_steps();
+    let mut steps = graph.into_steps();
+    if input.goal == Goal::Prefetch {
+        prefetch(input, &mut steps);
+    }
     let report = report::report(input, &steps);
     let plan = Plan {
         format: PLAN_FORMAT,
@@ -143,6 +146,21 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
     };
     let os = input.facts.hosts.iter().filter_map(known).collect();
     Ok(Outline { plan, report, os })
+}
+
+/// Leaves what disturbs nobody: uploads, and the preparation of machines that run nothing yet.
+fn prefetch(input: &PlanInput<'_>, steps: &mut Vec<Step>) {
+    let is_new = |target: &Target| match (target, input.facts.api.known()) {
+        (Target::Host(host), Some(api)) => !api.nodes.contains_key(host),
+        (Target::Host(_), None) => !input.vault.etcd_established,
+        (Target::Operator | Target::Cluster, _) => false,
+    };
+    steps
+        .retain(|step| step.stage == Stage::Upload || (step.stage == Stage::Prepare && is_new(&step.target)));
+    let left: BTreeSet<StepId> = steps.iter().map(|step| step.id.clone()).collect();
+    for step in steps {
+        step.after.retain(|id| left.contains(id));
+    }
 }
 
 fn converge(input: &PlanInput<'_>, graph: &mut Graph) -> Result<(), PlanError> {

@@ -20,6 +20,8 @@ pub const PLAN_FORMAT: u32 = 1;
 pub enum Goal {
     /// Make everything as the inventory says.
     Converge,
+    /// Bring artifacts to the hosts and prepare those that are no nodes yet; start nothing of the cluster.
+    Prefetch,
     /// Take everything of ours off the machines.
     Reset,
 }

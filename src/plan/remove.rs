@@ -8,7 +8,7 @@ use crate::inventory::{Host, HostName};
 
 fn planned(action: Action, goal: Goal) -> Planned {
     let reason = match goal {
-        Goal::Converge => Reason::Dropped,
+        Goal::Converge | Goal::Prefetch => Reason::Dropped,
         Goal::Reset => Reason::Asked,
     };
     Planned { action, reason }

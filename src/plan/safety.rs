@@ -125,13 +125,13 @@ pub fn refusals(input: &PlanInput<'_>) -> Vec<Refusal> {
     for host in reachable(input) {
         if let Some(facts) = input.facts.host(&host.name) {
             all.extend(ownership(input, host, facts));
-            if input.goal == Goal::Converge {
+            if input.goal != Goal::Reset {
                 all.extend(machine(input, host, facts));
                 all.extend(data(input, host, facts));
             }
         }
     }
-    if input.goal == Goal::Converge {
+    if input.goal != Goal::Reset {
         all.extend(quorum(input));
     }
     all

@@ -11,23 +11,54 @@ use crate::lab::cache;
 pub struct Cluster {
     pub lab: Lab,
     pub version: &'static str,
-    name: LabName,
+    spec: LabSpec,
+    /// Given to every command that works on the cluster.
+    extra: Vec<String>,
 }
 
 impl Cluster {
     /// Makes the machines and the bundle; an earlier lab of the same name goes first.
-    pub fn new(name: &str, version: &'static str, control_planes: u8, workers: u8, spares: u8) -> Self {
+    pub fn new(name: &str, version: &'static str, counts: &[(Role, u8)]) -> Self {
         let name: LabName = name.parse().unwrap();
         let _ = Lab::remove(&cache(), &name, &Progress::none());
-        let mut spec = LabSpec::new(cache(), name.clone(), control_planes, workers);
-        spec.counts.insert(Role::Spare, spares);
+        let mut spec = LabSpec::new(cache(), name, 0, 0);
+        spec.counts.extend(counts.iter().copied());
         spec.kubernetes_version = Some(version.to_owned());
         let lab = Lab::up(&spec, &Progress::none()).unwrap();
-        let cluster = Cluster { lab, version, name };
+        let cluster = Cluster { lab, version, spec, extra: Vec::new() };
         let source = std::env::var("BUNDLE_FROM").unwrap_or_else(|_| "go-modules".to_owned());
         let with = "agnhost,kubeadm";
         cluster.ok(&["bundle", "--kubernetes-version", version, "--from", &source, "--with", with]);
         cluster
+    }
+
+    /// Adds machines; the inventory names them too.
+    pub fn grow(&mut self, counts: &[(Role, u8)]) {
+        self.spec.counts.extend(counts.iter().copied());
+        self.lab = Lab::up(&self.spec, &Progress::none()).unwrap();
+    }
+
+    /// Takes a host out of the inventory.
+    pub fn drop_host(&self, host: &str) {
+        let marker = format!("- name: {host}\n");
+        self.edit(|text| {
+            let start = text.find(&marker).unwrap();
+            let rest = &text[start + marker.len()..];
+            // The next host, or the next key of the whole.
+            let ends = |line: &str| !line.starts_with(' ');
+            let length: usize = rest.split_inclusive('\n').take_while(|line| !ends(line)).map(str::len).sum();
+            format!("{}{}", &text[..start], &rest[length..])
+        });
+    }
+
+    /// Works as the user who has to type a password for sudo.
+    pub fn as_deploy(&mut self) {
+        let deploy = self.lab.users().iter().find(|user| user.sudo_password.is_some()).unwrap();
+        let file = self.lab.directory().join("sudo-password");
+        std::fs::write(&file, deploy.sudo_password.as_ref().unwrap()).unwrap();
+        let name = deploy.name.clone();
+        self.edit(|text| text.replace("  ssh:\n    user: root\n", &format!("  ssh:\n    user: {name}\n")));
+        self.extra = vec!["--sudo-password-file".to_owned(), file.to_str().unwrap().to_owned()];
     }
 
     pub fn inventory(&self) -> PathBuf {
@@ -72,14 +103,45 @@ impl Cluster {
     pub fn on(&self, verb: &str, args: &[&str]) -> String {
         let inventory = self.inventory();
         let mut all = vec![verb, "-i", inventory.to_str().unwrap()];
+        all.extend(self.extra.iter().map(String::as_str));
         all.extend(args);
         self.ok(&all)
     }
 
-    pub fn apply(&self) -> Duration {
+    /// Starts an apply and kills it with SIGKILL after a while; false when it had ended before.
+    pub fn apply_and_kill(&self, after: Duration) -> bool {
+        let inventory = self.inventory();
+        let mut all = vec!["apply", "-i", inventory.to_str().unwrap(), "--yes"];
+        all.extend(self.extra.iter().map(String::as_str));
+        let mut child = self.command(&all).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + after;
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success(), "apply: {status}");
+                return false;
+            }
+            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        true
+    }
+
+    /// The same, and how long it took.
+    pub fn on_timed(&self, verb: &str, args: &[&str]) -> Duration {
         let began = Instant::now();
-        self.on("apply", &["--yes"]);
+        self.on(verb, args);
         began.elapsed()
+    }
+
+    pub fn apply(&self) -> Duration {
+        self.on_timed("apply", &["--yes"])
+    }
+
+    /// The next kubectl asks another control plane when the first is another one now.
+    pub fn forget_kubeconfig(&self) {
+        let _ = std::fs::remove_file(self.lab.directory().join("kubeconfig"));
     }
 
     /// Runs a script as root on a machine.
@@ -184,9 +246,9 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() && std::env::var_os("KEELWRIGHT_KEEP_LAB").is_some() {
-            eprintln!("lab {} is kept", self.name);
+            eprintln!("lab {} is kept", self.spec.name);
             return;
         }
-        let _ = Lab::remove(&cache(), &self.name, &Progress::none());
+        let _ = Lab::remove(&cache(), &self.spec.name, &Progress::none());
     }
 }

@@ -1,8 +1,15 @@
 //! Install for real: the oldest and the newest supported minor, each from an inventory to a cluster
 //! that works, twice.
 
+use std::time::Duration;
+
+use keelwright::lab::Role;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 use crate::cluster::Cluster;
 use crate::lab::skip_reason;
+use crate::life::{Listing, replace_the_first_control_plane, reset_leaves_nothing};
 
 fn skipped() -> bool {
     if let Some(reason) = skip_reason() {
@@ -17,13 +24,16 @@ fn installs_the_newest_minor_highly_available() {
     if skipped() {
         return;
     }
-    let cluster = Cluster::new("e2e-new", "v1.37.1", 3, 2, 0);
+    let mut cluster = Cluster::new("e2e-new", "v1.37.1", &[(Role::ControlPlane, 3), (Role::Worker, 2)]);
+    let before = Listing::of(&cluster, &["cp-1", "cp-2", "worker-1"]);
     let time = cluster.apply();
     eprintln!("apply of 3+2 with v1.37.1 took {:.1} s", time.as_secs_f64());
     assert_eq!(cluster.ready_nodes(), ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"]);
     serves(&cluster);
     kubeadm_finds_its_own_layout(&cluster);
     assert_eq!(cluster.steps_left(), Vec::<String>::new(), "a second plan is empty");
+    replace_the_first_control_plane(&mut cluster, &before);
+    reset_leaves_nothing(&cluster, &before);
 }
 
 #[test]
@@ -31,12 +41,13 @@ fn kubeadm_joins_a_worker_and_a_control_plane_to_the_oldest_minor() {
     if skipped() {
         return;
     }
-    let cluster = Cluster::new("e2e-old", "v1.34.4", 1, 1, 2);
+    let counts = [(Role::ControlPlane, 1), (Role::Worker, 1), (Role::Spare, 2), (Role::Bastion, 1)];
+    let mut cluster = Cluster::new("e2e-old", "v1.34.4", &counts);
+    cluster.as_deploy();
     // The machines kubeadm joins have no balancer of ours, so the endpoint is one that all can reach.
     let address = cluster.address("cp-1");
     cluster.edit(|text| format!("{text}endpoint:\n  external: {{host: {address}, port: 6443}}\n"));
-    let time = cluster.apply();
-    eprintln!("apply of 1+1 with v1.34.4 took {:.1} s", time.as_secs_f64());
+    killed_again_and_again(&cluster);
     assert_eq!(cluster.ready_nodes(), ["cp-1", "worker-1"]);
     kubeadm_finds_its_own_layout(&cluster);
     assert_eq!(cluster.steps_left(), Vec::<String>::new(), "a second plan is empty");
@@ -45,11 +56,31 @@ fn kubeadm_joins_a_worker_and_a_control_plane_to_the_oldest_minor() {
     join_with_kubeadm(&cluster, "spare-1", &join);
     let uploaded = cluster.ask("cp-1", "/root/kubeadm init phase upload-certs --upload-certs 2>/dev/null");
     let key = uploaded.lines().last().unwrap();
+    // What the API server's flags name beyond kubeadm's own files, its operator copies by hand.
+    cluster.ask("spare-2", "mkdir -p /etc/kubernetes");
+    cluster.copy("cp-1", "spare-2", "etc/kubernetes/keelwright");
     join_with_kubeadm(&cluster, "spare-2", &format!("{join} --control-plane --certificate-key {key}"));
     let nodes = cluster.kubectl(&["get", "nodes", "-o", "name"]);
     assert!(nodes.contains("node/spare-1") && nodes.contains("node/spare-2"), "{nodes}");
     let api = cluster.kubectl(&["-n", "kube-system", "get", "pod", "kube-apiserver-spare-2", "-o", "name"]);
     assert_eq!(api, "pod/kube-apiserver-spare-2");
+}
+
+/// Six runs are killed with SIGKILL anywhere, the seventh is let end.
+fn killed_again_and_again(cluster: &Cluster) {
+    let seed = std::env::var("KEELWRIGHT_E2E_SEED").ok().and_then(|text| text.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    eprintln!("KEELWRIGHT_E2E_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut killed = 0;
+    for _ in 0..6 {
+        let after = Duration::from_millis(random.random_range(1_000..16_000));
+        killed += u32::from(cluster.apply_and_kill(after));
+        eprintln!("killed after {:.1} s", after.as_secs_f64());
+    }
+    let time = cluster.apply();
+    eprintln!("apply of 1+1 with v1.34.4, killed {killed} times before, took {:.1} s", time.as_secs_f64());
+    assert!(killed >= 5, "only {killed} runs were killed before they had ended");
 }
 
 /// Gives a bare machine what every installer expects (runtime, kubelet, images), then runs kubeadm.
@@ -66,7 +97,7 @@ fn join_with_kubeadm(cluster: &Cluster, machine: &str, join: &str) {
          for a in /var/lib/keelwright/artifacts/*; do
            if tar tf \"$a\" oci-layout >/dev/null 2>&1; then ctr -n k8s.io images import --no-unpack \"$a\" >/dev/null; fi
          done
-         rm -rf /var/lib/keelwright",
+         rm -rf /var/lib/keelwright/*",
     );
     cluster.ask(
         machine,

@@ -3,3 +3,4 @@
 mod cluster;
 mod install;
 mod lab;
+mod life;

@@ -54,6 +54,21 @@ fn external_etcd_converges() {
 }
 
 #[test]
+fn a_prefetch_brings_artifacts_and_starts_nothing() {
+    let mut simulation = simulation(stacked(3, 2));
+    let round = simulation.apply(Goal::Prefetch);
+    let Run::Ran(outcome) = &round.run else { panic!("{:?}", round.run) };
+    assert!(outcome.succeeded(), "{outcome:?}");
+    assert!(members(&simulation).is_empty());
+    let look = simulation.plan(Goal::Converge).unwrap();
+    let left: Vec<Stage> = look.outline.unwrap().plan.steps.iter().map(|step| step.stage).collect();
+    assert!(left.contains(&Stage::Start));
+    assert!(!left.contains(&Stage::Upload) && !left.contains(&Stage::Prepare), "{left:?}");
+    settle(&mut simulation);
+    assert_eq!(members(&simulation).len(), 3);
+}
+
+#[test]
 fn a_second_run_changes_nothing_anywhere() {
     let mut simulation = simulation(stacked(3, 2));
     settle(&mut simulation);
