@@ -22,7 +22,10 @@ pub async fn observe_hosts(
         .map(|(name, blueprint)| async move {
             let questions = probe::questions(blueprint, inventory.etcd.data_dir.as_str());
             let observed = match remote.probe(name, probe::SCRIPT, questions.as_bytes()).await {
-                Err(error) => Observed::Unreachable(error.to_string()),
+                Err(error) => Observed::Unreachable(match error.hint() {
+                    Some(hint) => format!("{error}; {hint}"),
+                    None => error.to_string(),
+                }),
                 Ok(answer) => match parse::host_facts(&answer) {
                     Ok(facts) => Observed::Known(facts),
                     Err(error) => Observed::Unreachable(format!("the probe failed: {error}")),

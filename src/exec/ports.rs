@@ -48,6 +48,22 @@ pub enum RemoteError {
     Transfer { name: String, reason: String },
 }
 
+impl RemoteError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            RemoteError::Connect { hint, .. }
+            | RemoteError::Login { hint, .. }
+            | RemoteError::HostKey { hint, .. }
+            | RemoteError::Privilege { hint, .. } => hint.as_deref(),
+            RemoteError::Lost { .. }
+            | RemoteError::Deadline { .. }
+            | RemoteError::Fenced { .. }
+            | RemoteError::Transfer { .. } => None,
+        }
+    }
+}
+
 /// Machines, by name.
 pub trait Remote: Send + Sync {
     /// Runs a read-only script (POSIX sh text) with `stdin`, as root, and returns its stdout.

@@ -45,17 +45,8 @@ fn failure(error: impl Into<String>) -> Failure {
 }
 
 fn remote_failure(error: &RemoteError) -> Failure {
-    let (unreachable, hint) = match error {
-        RemoteError::Connect { hint, .. } => (true, hint.clone()),
-        RemoteError::Login { hint, .. }
-        | RemoteError::HostKey { hint, .. }
-        | RemoteError::Privilege { hint, .. } => (false, hint.clone()),
-        RemoteError::Lost { .. } => (true, None),
-        RemoteError::Deadline { .. } | RemoteError::Fenced { .. } | RemoteError::Transfer { .. } => {
-            (false, None)
-        }
-    };
-    Failure { error: error.to_string(), hint, unreachable }
+    let unreachable = matches!(error, RemoteError::Connect { .. } | RemoteError::Lost { .. });
+    Failure { error: error.to_string(), hint: error.hint().map(str::to_owned), unreachable }
 }
 
 fn host_of(step: &Step) -> Result<&HostName, Failure> {

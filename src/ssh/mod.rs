@@ -13,6 +13,7 @@ mod auth;
 mod channel;
 mod config_files;
 mod config_match;
+mod decouple;
 mod forward;
 mod keys;
 mod pool;

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use super::decouple::decouple;
 use super::route::Hop;
 use super::session::{Connection, Shared, establish};
 use crate::exec::RemoteError;
@@ -99,7 +100,7 @@ impl Pool {
                 reason: format!("{} did not answer through bastion {}", last.label(), bastion.label),
                 hint: None,
             })??;
-            establish(channel.into_stream(), last, &self.shared, Some(bastion)).await
+            establish(decouple(channel.into_stream()), last, &self.shared, Some(bastion)).await
         })
     }
 

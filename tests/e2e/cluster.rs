@@ -57,7 +57,12 @@ impl Cluster {
         let file = self.lab.directory().join("sudo-password");
         std::fs::write(&file, deploy.sudo_password.as_ref().unwrap()).unwrap();
         let name = deploy.name.clone();
-        self.edit(|text| text.replace("  ssh:\n    user: root\n", &format!("  ssh:\n    user: {name}\n")));
+        self.edit(|text| {
+            text.replace(
+                "  ssh:\n    user: root\n",
+                &format!("  ssh:\n    user: {name}\n    sudo: password\n"),
+            )
+        });
         self.extra = vec!["--sudo-password-file".to_owned(), file.to_str().unwrap().to_owned()];
     }
 
@@ -113,11 +118,13 @@ impl Cluster {
         let inventory = self.inventory();
         let mut all = vec!["apply", "-i", inventory.to_str().unwrap(), "--yes"];
         all.extend(self.extra.iter().map(String::as_str));
-        let mut child = self.command(&all).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let log = self.lab.directory().join("killed.log");
+        let errors = std::fs::File::create(&log).unwrap();
+        let mut child = self.command(&all).stderr(errors).stdout(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + after;
         while Instant::now() < deadline {
             if let Some(status) = child.try_wait().unwrap() {
-                assert!(status.success(), "apply: {status}");
+                assert!(status.success(), "apply: {status}\n{}", std::fs::read_to_string(&log).unwrap());
                 return false;
             }
             std::thread::yield_now();

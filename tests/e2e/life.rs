@@ -74,7 +74,8 @@ pub fn replace_the_first_control_plane(cluster: &mut Cluster, before: &Listing) 
         there.lines().map(|line| line.trim_start_matches("configmap/").to_owned()).collect();
     let lost: Vec<_> = acknowledged.difference(&there).collect();
     assert!(lost.is_empty(), "acknowledged writes are lost: {lost:?}");
-    assert!(acknowledged.len() > 20, "only {} writes", acknowledged.len());
+    let errors = read("errors");
+    assert!(acknowledged.len() > 20, "only {} writes: {errors:#?}", acknowledged.len());
     eprintln!("{} writes acknowledged, none lost, {} failed", acknowledged.len(), failed.len());
 
     assert_eq!(cluster.ready_nodes(), ["cp-2", "cp-3", "cp-4", "worker-1", "worker-2", "worker-3"]);

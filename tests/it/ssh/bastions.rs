@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use keelwright::exec::{Remote, RemoteError};
 use keelwright::inventory::{Bastion, Ssh};
+
+use sha2::{Digest as _, Sha256};
 
 use super::proxy::{Fault, Proxy};
 use super::sshd::{Fleet, Sshd, free_port, host, script, sh};
@@ -28,6 +31,26 @@ async fn two_bastions_in_a_row_are_shared_by_all_hosts_behind_them() {
     }
     assert_eq!(proxy.connections.load(Ordering::SeqCst), 1);
     assert!(fleet.remote.outages().is_empty());
+}
+
+/// Both hosts' uploads and answers share one connection, which stood still when either side waited.
+#[tokio::test(flavor = "multi_thread")]
+async fn big_uploads_through_one_bastion_do_not_stand_still() {
+    let (Some(bastion), Some(target)) = (Sshd::start(), Sshd::start()) else { return };
+    let ssh = Ssh { bastions: vec![bastion.bastion()], ..target.ssh() };
+    let fleet = Fleet::new(&[("a", ssh.clone()), ("b", ssh)]);
+    let source = fleet.scratch.0.join("artifact");
+    let content: Vec<u8> = (0..40_000_000_u32).map(|number| (number % 251) as u8).collect();
+    std::fs::write(&source, &content).unwrap();
+    let sum = hex::encode(Sha256::digest(&content));
+    let uploads = ["a", "b"].map(|name| {
+        let (remote, source, sum) = (fleet.remote.clone(), source.clone(), sum.clone());
+        async move { remote.upload(&host(name), &source, &sum, &|_| ()).await }
+    });
+    let all = futures::future::join_all(uploads);
+    for result in tokio::time::timeout(Duration::from_secs(120), all).await.expect("it stands still") {
+        result.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
