@@ -264,6 +264,9 @@ fn artifacts_are_checked_before_anything_is_installed() {
     assert_eq!((first.status.as_str(), &first.changed[..]), ("0", &[0, 1][..]), "{}", first.output);
     assert_eq!(machine.run(&ops).changed, [0; 0]);
     assert_eq!(std::fs::read_to_string(at("one")).unwrap(), "one\n");
+    let record = std::fs::read_to_string(machine.path(&format!("state/installed{}", at("one")))).unwrap();
+    let expected = format!("{} ", hex::encode(Sha256::digest(b"one\n")));
+    assert!(record.starts_with(&expected) && record.split_whitespace().count() == 5, "{record}");
     assert_eq!(machine.run(&[install(Some("bin/two"), "two")]).status, "1");
     assert!(!Path::new(&at("two")).exists());
     std::fs::write(store.join(&sum), "damaged").unwrap();

@@ -78,7 +78,7 @@ done
 # size and times are the same. Anything else is hashed anew.
 ask binary | while read -r p; do
   [ -f "$p" ] || continue
-  now=$(stat -c '%i %s %Y %Z' "$p")
+  now=$(stat -c '%i %s %.Y %.Z' "$p")
   record=$(cat "/var/lib/keelwright/installed$p" 2>/dev/null)
   stat -c "stat$t%n$t%f$t%a$t%u$t%g" "$p"
   case $record in

@@ -42,7 +42,7 @@ const WRITER: &str = "
 install -d /root/writer && rm -f /root/writer/* && touch /root/writer/go
 nohup sh -c 'i=0
 while [ -e /root/writer/go ]; do
-  if /usr/local/bin/kubectl --kubeconfig /root/admin.conf --request-timeout=5s create configmap w-$i -n writes >/dev/null 2>>/root/writer/errors
+  if /root/kubectl --kubeconfig /root/admin.conf --request-timeout=5s create configmap w-$i -n writes >/dev/null 2>>/root/writer/errors
   then echo w-$i >>/root/writer/acknowledged
   else echo w-$i >>/root/writer/failed; fi
   i=$((i+1))
@@ -55,6 +55,7 @@ pub fn replace_the_first_control_plane(cluster: &mut Cluster, before: &Listing) 
     let local = cluster.directory().join("local.conf");
     std::fs::write(&local, kubeconfig).unwrap();
     cluster.put("worker-1", &local, "/root/admin.conf");
+    cluster.put("worker-1", &cluster.bundle().join("bin/kubectl"), "/root/kubectl");
     cluster.ask("worker-1", WRITER);
 
     cluster.grow(&[(Role::ControlPlane, 4), (Role::Worker, 3)]);
@@ -85,7 +86,7 @@ pub fn replace_the_first_control_plane(cluster: &mut Cluster, before: &Listing) 
 
 /// `reset` leaves machines as they were.
 pub fn reset_leaves_nothing(cluster: &Cluster, before: &Listing) {
-    cluster.ask("worker-1", "rm -rf /root/writer /root/admin.conf");
+    cluster.ask("worker-1", "rm -rf /root/writer /root/admin.conf /root/kubectl");
     let name = cluster.lab.name().to_string();
     cluster.on("reset", &["--confirm", &name]);
     for machine in ["cp-2", "worker-1"] {

@@ -255,6 +255,14 @@ remove() {
 	changed "$1"
 }
 
+# remember PATH SHA256: what is at PATH, so that a probe need not hash it while it is the same file.
+remember() {
+	record=$S/installed$1
+	mkdir -p -- "${record%/*}" &&
+		printf '%s %s\n' "$2" "$(stat -c '%i %s %.Y %.Z' -- "$1")" >"$record.tmp" &&
+		mv -T -f -- "$record.tmp" "$record" || fail
+}
+
 # artifact N SHA256 MEMBER PATH MODE: MEMBER empty: the artifact itself.
 checked=' '
 artifact() {
@@ -271,17 +279,19 @@ artifact() {
 	esac
 	parent "$4" || fail
 	sweep "$dir"
-	temp=$dir/.keelwright.$1.tmp
+	temp=$dir/.keelwright.$1.tmp content=$2
 	if [ -z "$3" ]; then
 		if [ -f "$4" ] && [ ! -L "$4" ] && cmp -s -- "$store" "$4"; then as_is=1; else as_is=; fi
 		[ -n "$as_is" ] || cp -T -- "$store" "$temp" || fail
 	else
 		tar -x -z -O -f "$store" -- "$3" >"$temp" || fail
 		[ -s "$temp" ] || fail "$3 in artifact $2 is empty or no file"
+		content=$(sha256sum <"$temp") && content=${content%% *} || fail
 		if [ -f "$4" ] && [ ! -L "$4" ] && cmp -s -- "$temp" "$4"; then as_is=1; else as_is=; fi
 	fi
 	if [ -n "$as_is" ] && [ "$(stat -c '%a %u %g' -- "$4")" = "$5 $uid $gid" ]; then
 		rm -f -- "$temp"
+		remember "$4" "$content"
 		same "$1"
 		return
 	fi
@@ -289,6 +299,7 @@ artifact() {
 	chown "$uid:$gid" -- "$temp" && chmod "$5" -- "$temp" && sync -- "$temp" || fail
 	mv -T -f -- "$temp" "$4" || fail
 	sync -- "$dir" || fail
+	remember "$4" "$content"
 	changed "$1"
 }
 
