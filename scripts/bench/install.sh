@@ -18,6 +18,8 @@ machines() {
   "$keelwright" apply -i "$lab/inventory.yaml" --prefetch --yes >/dev/null 2>&1
 }
 
+address_of() { sed -n "/name: $1\$/,/address:/s/.*address: \"\(.*\)\"/\1/p" "$lab/inventory.yaml" | head -1; }
+
 ready() { # KUBECTL...: prints how many nodes are Ready
   "$@" get nodes --no-headers 2>/dev/null | awk '$2 == "Ready"' | wc -l
 }
@@ -54,8 +56,12 @@ by_kubeadm() {
     prepare_for_kubeadm "$machine" "$number"
     number=$((number + 1))
   done
-  address=$(sed -n '/name: cp-1$/,/address:/s/.*address: "\(.*\)"/\1/p' "$lab/inventory.yaml" | head -1)
+  address=$(address_of cp-1)
   on cp-1 "cat >/root/kubeadm.yaml" <<CONFIG
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+localAPIEndpoint: {advertiseAddress: $address}
+---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 kubernetesVersion: $version
@@ -81,7 +87,7 @@ CONFIG
   join=$(grep -A1 -m1 'kubeadm join' "$lab/init.log" | tr -d '\\\n' | sed 's/^ *kubeadm//; s/--control-plane.*//')
   key=$(sed -n 's/.*--certificate-key \([0-9a-f]*\).*/\1/p' "$lab/init.log" | head -1)
   for machine in "${control_planes[@]:1}"; do
-    on "$machine" "/root/kubeadm $join --control-plane --certificate-key $key --ignore-preflight-errors=all" >"$lab/join.log" 2>&1 ||
+    on "$machine" "/root/kubeadm $join --control-plane --certificate-key $key --apiserver-advertise-address $(address_of "$machine") --ignore-preflight-errors=all" >"$lab/join.log" 2>&1 ||
       { cat "$lab/join.log" >&2; exit 1; }
   done
   for machine in "${workers[@]}"; do

@@ -54,12 +54,27 @@ fn kubeadm_joins_a_worker_and_a_control_plane_to_the_oldest_minor() {
 
     let join = cluster.ask("cp-1", "/root/kubeadm token create --print-join-command 2>/dev/null");
     join_with_kubeadm(&cluster, "spare-1", &join);
-    let uploaded = cluster.ask("cp-1", "/root/kubeadm init phase upload-certs --upload-certs 2>/dev/null");
+    // Without a default route kubeadm cannot tell which address is the machine's own.
+    let upload = format!(
+        "kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system get configmap kubeadm-config \
+           -o 'jsonpath={{.data.ClusterConfiguration}}' >/root/kubeadm.yaml &&
+         printf '%s\\n' --- 'apiVersion: kubeadm.k8s.io/v1beta4' 'kind: InitConfiguration' \
+           'localAPIEndpoint: {{advertiseAddress: {address}}}' >>/root/kubeadm.yaml &&
+         /root/kubeadm init phase upload-certs --upload-certs --config /root/kubeadm.yaml"
+    );
+    let uploaded = cluster.ask("cp-1", &upload);
     let key = uploaded.lines().last().unwrap();
     // What the API server's flags name beyond kubeadm's own files, its operator copies by hand.
     cluster.ask("spare-2", "mkdir -p /etc/kubernetes");
     cluster.copy("cp-1", "spare-2", "etc/kubernetes/keelwright");
-    join_with_kubeadm(&cluster, "spare-2", &format!("{join} --control-plane --certificate-key {key}"));
+    join_with_kubeadm(
+        &cluster,
+        "spare-2",
+        &format!(
+            "{join} --control-plane --certificate-key {key} --apiserver-advertise-address {}",
+            cluster.address("spare-2")
+        ),
+    );
     let nodes = cluster.kubectl(&["get", "nodes", "-o", "name"]);
     assert!(nodes.contains("node/spare-1") && nodes.contains("node/spare-2"), "{nodes}");
     let api = cluster.kubectl(&["-n", "kube-system", "get", "pod", "kube-apiserver-spare-2", "-o", "name"]);
