@@ -53,7 +53,7 @@ pub fn api_server_port(inventory: &Inventory) -> u16 {
 pub struct ClusterBlueprint<'a> {
     inventory: &'a Inventory,
     release: &'a MinorRelease,
-    cluster_uid: &'a str,
+    identity: ClusterIdentity<'a>,
     pod_cidrs: &'a BTreeMap<HostName, Vec<IpNet>>,
     extras: ComponentArgs,
     everywhere: Files,
@@ -63,12 +63,12 @@ pub struct ClusterBlueprint<'a> {
 }
 
 impl<'a> ClusterBlueprint<'a> {
-    /// `cluster_uid` tells this cluster from any other that ever had its addresses; `pod_cidrs` comes from
+    /// `identity` tells this cluster from any other that ever had its addresses; `pod_cidrs` comes from
     /// [`assign_pod_cidrs`] and is used by the `routes` plugin only.
     pub fn new(
         inventory: &'a Inventory,
         release: &'a MinorRelease,
-        cluster_uid: &'a str,
+        identity: ClusterIdentity<'a>,
         pod_cidrs: &'a BTreeMap<HostName, Vec<IpNet>>,
     ) -> Self {
         let (mut everywhere, mut nodes, mut control_planes) =
@@ -83,9 +83,9 @@ impl<'a> ClusterBlueprint<'a> {
         ClusterBlueprint {
             inventory,
             release,
-            cluster_uid,
+            identity,
             pod_cidrs,
-            extras: cluster_extra_args(inventory, cluster_uid),
+            extras: cluster_extra_args(inventory, identity.etcd_token),
             everywhere,
             nodes,
             control_planes,
@@ -97,7 +97,7 @@ impl<'a> ClusterBlueprint<'a> {
     pub fn host(&self, host: &Host, traits: &HostTraits) -> HostBlueprint {
         let (inventory, release) = (self.inventory, self.release);
         let mut files = self.everywhere.clone();
-        system::add_files(&mut files, inventory, self.cluster_uid, host);
+        system::add_files(&mut files, inventory, self.identity.uid, host);
         pki_files::add_files(&mut files, inventory, host);
         if host.is_node() {
             files.extend(&self.nodes);
@@ -136,12 +136,12 @@ impl<'a> ClusterBlueprint<'a> {
 pub fn host_blueprint(
     inventory: &Inventory,
     release: &MinorRelease,
-    cluster_uid: &str,
+    identity: ClusterIdentity<'_>,
     pod_cidrs: &BTreeMap<HostName, Vec<IpNet>>,
     host: &Host,
     traits: &HostTraits,
 ) -> HostBlueprint {
-    ClusterBlueprint::new(inventory, release, cluster_uid, pod_cidrs).host(host, traits)
+    ClusterBlueprint::new(inventory, release, identity, pod_cidrs).host(host, traits)
 }
 
 /// Whether the host has an etcd member.

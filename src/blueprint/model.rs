@@ -70,6 +70,15 @@ pub struct Binary {
     pub restarts: BTreeSet<String>,
 }
 
+/// What tells a cluster from every other one. Made once, kept in the vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClusterIdentity<'a> {
+    pub uid: &'a str,
+    /// `--initial-cluster-token`. Not the uid: members restored from a snapshot must never meet those that
+    /// wrote it, so a restore makes a new token, and the cluster is still the same one.
+    pub etcd_token: &'a str,
+}
+
 /// When a file is written, relative to the others of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -63,12 +63,12 @@ pub struct ComponentArgs {
 }
 
 /// The extra flags and mounts of a cluster, the same on every host and in `kubeadm-config`.
-pub fn cluster_extra_args(inventory: &Inventory, cluster_uid: &str) -> ComponentArgs {
+pub fn cluster_extra_args(inventory: &Inventory, etcd_token: &str) -> ComponentArgs {
     ComponentArgs {
         api_server: api_server_extras(inventory),
         controller_manager: controller_manager_extras(inventory),
         scheduler: scheduler_extras(inventory),
-        etcd: etcd_extras(&inventory.etcd, cluster_uid),
+        etcd: etcd_extras(&inventory.etcd, etcd_token),
     }
 }
 
@@ -155,10 +155,10 @@ fn scheduler_extras(inventory: &Inventory) -> ComponentExtras {
     ComponentExtras { args: merged(ours, &inventory.scheduler.extra_args), mounts: Vec::new() }
 }
 
-fn etcd_extras(etcd: &Etcd, cluster_uid: &str) -> ComponentExtras {
+fn etcd_extras(etcd: &Etcd, token: &str) -> ComponentExtras {
     // etcd's default token is the same everywhere: members of two clusters that used the same addresses in
     // turn could otherwise mix.
-    let ours = vec![arg("initial-cluster-token", cluster_uid)];
+    let ours = vec![arg("initial-cluster-token", token)];
     ComponentExtras { args: merged(ours, &etcd.extra_args), mounts: Vec::new() }
 }
 

@@ -212,8 +212,8 @@ impl DesiredObjects for Objects<'_> {
     fn objects(&self, set: ObjectSet) -> Result<Vec<Value>, PortError> {
         let ca = self.0.vault.ca_certificate()?;
         let ca = ca.ok_or_else(|| PortError("the cluster has no CA yet".to_owned()))?;
-        let uid = self.0.vault.facts(std::iter::empty()).cluster_uid.unwrap_or_default();
-        desired_objects(&self.0.inventory, &ca, &uid, set)
+        let token = self.0.vault.facts(std::iter::empty()).etcd_token.unwrap_or_default();
+        desired_objects(&self.0.inventory, &ca, &token, set)
     }
 }
 

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::blueprint::{ClusterBlueprint, HostBlueprint, OsFamily, assign_pod_cidrs};
+use crate::blueprint::{ClusterBlueprint, ClusterIdentity, HostBlueprint, OsFamily, assign_pod_cidrs};
 use crate::digest::Digest;
 use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
@@ -92,9 +92,12 @@ fn list(refusals: &[Refusal]) -> String {
 pub fn blueprints(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, HostBlueprint>, PlanError> {
     let release = release_of(input.inventory.version)?;
     let pod_cidrs = pod_cidrs(input)?;
-    let uid = input.vault.cluster_uid.clone().unwrap_or_default();
+    let identity = ClusterIdentity {
+        uid: input.vault.cluster_uid.as_deref().unwrap_or_default(),
+        etcd_token: input.vault.etcd_token.as_deref().unwrap_or_default(),
+    };
     let mut all = BTreeMap::new();
-    let cluster = ClusterBlueprint::new(input.inventory, release, &uid, &pod_cidrs);
+    let cluster = ClusterBlueprint::new(input.inventory, release, identity, &pod_cidrs);
     for (name, host) in &input.inventory.hosts {
         all.insert(name.clone(), cluster.host(host, &etcd::traits(input, host)));
     }

@@ -57,6 +57,10 @@ impl SimVault {
         format!("uid-of-{}", self.cluster)
     }
 
+    pub fn etcd_token(&self) -> String {
+        format!("etcd-token-of-{}", self.cluster)
+    }
+
     fn now(&self) -> i64 {
         EPOCH + i64::try_from(self.fleet.runtime.now().as_secs()).unwrap_or(0)
     }
@@ -118,7 +122,7 @@ impl VaultView for SimVault {
         });
         VaultFacts {
             cluster_uid: Some(self.uid()),
-            etcd_token: Some(self.uid()),
+            etcd_token: Some(self.etcd_token()),
             etcd_established: durable.established,
             entries: entries.collect(),
             digests,
