@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Action, Before, Planned, Reason};
+use super::pods;
 use crate::blueprint::{
     Binary, Content, File, FileGroup, FilePolicy, HostBlueprint, SwapPolicy, UnitGroup, UnitState,
 };
@@ -11,6 +12,8 @@ use crate::facts::{FileFact, FileKind, HostFacts};
 use crate::inventory::Delivery;
 use crate::pki::SecretContent;
 use crate::release::BundleManifest;
+
+const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 
 /// The bundle, the vault and how artifacts travel: what a comparison needs beside the host.
 pub(crate) struct Sources<'a> {
@@ -232,11 +235,8 @@ impl Comparison<'_> {
             Content::Secret(content) => (self.sources.secret_digest)(content),
         };
         let same = fact.is_some_and(|fact| {
-            digest.is_some()
-                && fact.digest == digest
-                && fact.mode == file.mode
-                && fact.uid == 0
-                && fact.gid == 0
+            let access = fact.mode == file.mode && fact.uid == 0 && fact.gid == 0;
+            access && ((digest.is_some() && fact.digest == digest) || self.same_pod(path, file, fact))
         });
         if same {
             return None;
@@ -256,6 +256,17 @@ impl Comparison<'_> {
             }
         };
         Some((planned, fact.is_some()))
+    }
+
+    /// Whether a manifest is only written differently.
+    fn same_pod(&self, path: &str, file: &File, fact: &FileFact) -> bool {
+        let founded = path == ETCD_MANIFEST && self.facts.etcd.has_data;
+        match (&file.content, &fact.text) {
+            (Content::Text(wanted), Some(found)) if file.group == FileGroup::Manifest => {
+                pods::same_pod(wanted, found, founded)
+            }
+            (Content::Text(_) | Content::Secret(_), Some(_) | None) => false,
+        }
     }
 
     fn links(&self, blueprint: &HostBlueprint) -> Vec<Planned> {

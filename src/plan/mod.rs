@@ -11,6 +11,7 @@ mod graph;
 mod host;
 pub mod lower;
 pub mod model;
+mod pods;
 pub mod quorum;
 mod remove;
 pub mod report;

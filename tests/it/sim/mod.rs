@@ -4,3 +4,4 @@ mod crashes;
 mod scenarios;
 mod seeds;
 mod support;
+mod trust;
