@@ -54,7 +54,7 @@ struct Row {
 
 /// Runs `keelwright status`.
 pub fn run_status(args: StatusArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let operation = Operation::observe(&args.cluster)?;
     let now = jiff::Timestamp::now().as_second();
     let look = block_on(operation.look(Goal::Converge))??;
     let rows: Vec<Row> = operation.inventory.hosts.values().map(|host| row(host, &look, now)).collect();
@@ -70,7 +70,7 @@ pub fn run_status(args: StatusArgs) -> Result<ExitCode, CommandError> {
 
 /// Runs `keelwright diff`.
 pub fn run_diff(args: DiffArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let operation = Operation::observe(&args.cluster)?;
     let look = block_on(operation.look(Goal::Converge))??;
     let outline = look.outline.map_err(plan_error)?;
     for step in &outline.plan.steps {

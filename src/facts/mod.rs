@@ -12,4 +12,4 @@ pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed, node_i
 pub use host::{
     Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, Listener, Marker, Mount, UnitFact,
 };
-pub use vault::{MintReason, Origin, VaultEntryFacts, VaultFacts};
+pub use vault::{Founding, MintReason, Origin, VaultEntryFacts, VaultFacts};

@@ -15,6 +15,9 @@ pub struct VaultFacts {
     pub cluster_uid: Option<String>,
     /// `--initial-cluster-token`: as unique as the cluster, and new after a restore.
     pub etcd_token: Option<String>,
+    /// There is no vault yet: id and token are what a first apply would found the cluster with.
+    #[serde(default)]
+    pub proposed: bool,
     /// etcd has had a quorum: from now on an empty data directory is a loss, not a beginning.
     pub etcd_established: bool,
     pub entries: BTreeMap<KeyId, VaultEntryFacts>,
@@ -39,6 +42,15 @@ pub struct VaultEntryFacts {
     pub issuer_current: bool,
 }
 
+/// What a plan for a cluster that does not exist yet was made with. Its apply founds the cluster so, or
+/// the files it shows would not be the files it writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Founding {
+    pub cluster_uid: String,
+    pub etcd_token: String,
+}
+
 /// Who made a key pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,6 +73,12 @@ pub enum MintReason {
 }
 
 impl VaultFacts {
+    /// None: the cluster's identity is settled.
+    pub fn founding(&self) -> Option<Founding> {
+        let (cluster_uid, etcd_token) = (self.cluster_uid.clone()?, self.etcd_token.clone()?);
+        self.proposed.then_some(Founding { cluster_uid, etcd_token })
+    }
+
     /// What minting `wanted` would make, and why. CAs and bare keys are made once and never again:
     /// replacing one is a rotation of the whole cluster, which no difference in a file may begin.
     ///

@@ -140,6 +140,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
         cluster: input.inventory.name.clone(),
         goal: input.goal,
         inputs: inputs_digest(input)?,
+        founding: input.vault.founding(),
         steps,
     };
     let known = |(name, observed): (&HostName, &Observed<HostFacts>)| {

@@ -123,6 +123,7 @@ impl VaultView for SimVault {
         VaultFacts {
             cluster_uid: Some(self.uid()),
             etcd_token: Some(self.etcd_token()),
+            proposed: false,
             etcd_established: durable.established,
             entries: entries.collect(),
             digests,
