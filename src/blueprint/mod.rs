@@ -13,6 +13,7 @@ mod model;
 mod network;
 mod pki_files;
 mod pod_cidrs;
+mod pod_files;
 mod security;
 mod static_pods;
 mod system;
@@ -118,6 +119,7 @@ impl<'a> ClusterBlueprint<'a> {
 
         HostBlueprint {
             host: host.name.clone(),
+            pod_files: pod_files::of(&files),
             packages: system::packages(inventory, host, traits.os_family),
             modules: system::modules(host.is_node()),
             sysctls: if host.is_node() { system::sysctls(inventory) } else { BTreeMap::new() },

@@ -26,6 +26,8 @@ pub struct HostBlueprint {
     /// path -> target
     pub links: BTreeMap<String, Link>,
     pub units: BTreeMap<String, Unit>,
+    /// Static pod -> the files whose change it notices only when it starts.
+    pub pod_files: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl HostBlueprint {
@@ -43,6 +45,7 @@ impl HostBlueprint {
             files: BTreeMap::new(),
             links: BTreeMap::new(),
             units: BTreeMap::new(),
+            pod_files: BTreeMap::new(),
         }
     }
 }

@@ -227,6 +227,7 @@ async fn run_action(
         | Action::StartUnit { .. }
         | Action::RestartUnit { .. }
         | Action::StopUnit { .. }
+        | Action::RestartPod { .. }
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }

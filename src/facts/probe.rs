@@ -2,6 +2,7 @@
 
 use crate::blueprint::{Content, FilePolicy, HostBlueprint};
 use crate::digest::Digest;
+use crate::pki::SecretContent;
 
 /// The read-only script; it is the same for every host.
 pub const SCRIPT: &str = include_str!("probe.sh");
@@ -44,6 +45,13 @@ pub fn questions(blueprint: &HostBlueprint, etcd_data_dir: &str) -> String {
         if path.ends_with(".crt") {
             lines.push(format!("certificate {path}"));
         }
+        if let Content::Secret(SecretContent::Kubeconfig { .. }) = &file.content {
+            lines.push(format!("kubeconfig {path}"));
+        }
+    }
+    for (pod, paths) in &blueprint.pod_files {
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        lines.push(format!("pod {pod} {}", paths.join(" ")));
     }
     lines.push(format!("etcd-data {etcd_data_dir}"));
     lines.push(String::new());

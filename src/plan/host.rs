@@ -20,6 +20,8 @@ pub(crate) struct Sources<'a> {
     pub bundle: &'a BundleManifest,
     pub secret_digest: &'a dyn Fn(&SecretContent) -> Option<Digest>,
     pub delivery: &'a Delivery,
+    /// Files that others renewed and that are fine as they are.
+    pub accepted: &'a BTreeSet<String>,
 }
 
 /// What one host still needs, by stage.
@@ -71,6 +73,8 @@ pub(crate) fn host_changes(
     if writes_unit_files(&start) {
         start.push(follows(Action::ReloadUnits));
     }
+    let restarted = changes.pods(blueprint, &start);
+    start.extend(restarted);
     start.extend(changes.units(blueprint, UnitGroup::Kubelet, &restarts));
     Ok(HostChanges { uploads: changes.uploads, prepare, start })
 }
@@ -236,7 +240,8 @@ impl Comparison<'_> {
         };
         let same = fact.is_some_and(|fact| {
             let access = fact.mode == file.mode && fact.uid == 0 && fact.gid == 0;
-            access && ((digest.is_some() && fact.digest == digest) || self.same_pod(path, file, fact))
+            let equal = digest.is_some() && fact.digest == digest;
+            access && (equal || self.sources.accepted.contains(path) || self.same_pod(path, file, fact))
         });
         if same {
             return None;
@@ -256,6 +261,30 @@ impl Comparison<'_> {
             }
         };
         Some((planned, fact.is_some()))
+    }
+
+    /// Pods that run with what a file held before: it changes in this plan, or did after they started.
+    fn pods(&self, blueprint: &HostBlueprint, start: &[Planned]) -> Vec<Planned> {
+        let writes = |wanted: &str| {
+            start.iter().any(|planned| match &planned.action {
+                Action::WriteFile { path, .. } => path == wanted,
+                _other => false,
+            })
+        };
+        let mut actions = Vec::new();
+        for (pod, files) in &blueprint.pod_files {
+            let manifest = format!("/etc/kubernetes/manifests/{pod}.yaml");
+            // A new manifest starts the pod anew anyway, and before there is one nothing runs.
+            if writes(&manifest) || !self.facts.files.contains_key(&manifest) {
+                continue;
+            }
+            let changes = files.iter().find(|path| writes(path)).or(self.facts.stale_pods.get(pod));
+            if let Some(path) = changes {
+                let reason = Reason::Changed { what: path.clone() };
+                actions.push(Planned { action: Action::RestartPod { pod: pod.clone() }, reason });
+            }
+        }
+        actions
     }
 
     /// Whether a manifest is only written differently.

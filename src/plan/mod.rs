@@ -17,8 +17,9 @@ mod remove;
 pub mod report;
 pub mod safety;
 pub mod show;
+mod trust;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -38,6 +39,7 @@ pub use model::{
 };
 pub use report::{Blocked, Report};
 pub use safety::{Refusal, Why};
+use trust::Trust;
 
 /// Everything a plan is made from.
 pub struct PlanInput<'a> {
@@ -152,10 +154,12 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
 
 fn converge(input: &PlanInput<'_>, graph: &mut Graph) -> Result<(), PlanError> {
     let blueprints = blueprints(input)?;
-    cluster::mint(input, &certificates(input.inventory)?, graph);
+    let certificates = certificates(input.inventory)?;
+    let trust = trust::trust(input, &certificates, &blueprints);
+    cluster::mint(input, &certificates, &trust.due, graph);
     for host in reachable(input) {
         if let Some(blueprint) = blueprints.get(&host.name) {
-            host_steps(input, blueprint, host, graph)?;
+            host_steps(input, blueprint, host, &trust, graph)?;
         }
     }
     etcd::join_members(input, graph);
@@ -179,6 +183,7 @@ fn host_steps(
     input: &PlanInput<'_>,
     blueprint: &HostBlueprint,
     host: &Host,
+    trust: &Trust,
     graph: &mut Graph,
 ) -> Result<(), PlanError> {
     let Some(facts) = input.facts.host(&host.name) else { return Ok(()) };
@@ -190,10 +195,16 @@ fn host_steps(
     if host.is_node() {
         blueprint.images.extend(workload_images(bundle));
     }
+    // What this plan makes anew has bytes that nobody knows yet.
     let secret_digest = |content: &crate::pki::SecretContent| {
+        if content.key().is_some_and(|key| trust.due.contains_key(key)) {
+            return None;
+        }
         input.vault.digests.get(content).and_then(|hex| Digest::parse(hex).ok())
     };
+    let none = BTreeSet::new();
     let sources = host::Sources {
+        accepted: trust.accepted.get(&host.name).unwrap_or(&none),
         bundle,
         secret_digest: &secret_digest,
         delivery: &input.inventory.artifacts.delivery,

@@ -231,6 +231,10 @@ pub enum Action {
     StopUnit {
         unit: String,
     },
+    /// Stops a static pod's container; the kubelet starts it again at once.
+    RestartPod {
+        pod: String,
+    },
     ImportImage {
         reference: String,
         sha256: Digest,

@@ -49,6 +49,8 @@ pub struct Pod {
     pub digest: Digest,
     pub since: Duration,
     pub manifest: Manifest,
+    /// Kubernetes' files as they were when it started.
+    pub read: BTreeMap<String, Digest>,
 }
 
 #[derive(Debug, Clone)]
@@ -275,6 +277,15 @@ impl SimHost {
         let gone = self.pods.keys().filter(|name| !wanted.contains(*name));
         changes.extend(gone.map(|name| (name.clone(), None)));
         changes
+    }
+
+    /// What a pod that starts now finds below `/etc/kubernetes`.
+    pub fn kubernetes_files(&self) -> BTreeMap<String, Digest> {
+        let file = |(path, entry): (&str, &Entry)| match &entry.node {
+            super::disk::Node::File { digest, .. } => Some((path.to_owned(), *digest)),
+            super::disk::Node::Directory | super::disk::Node::Link(_) => None,
+        };
+        self.disk.below("/etc/kubernetes").filter_map(file).collect()
     }
 
     /// Why a pod's containers cannot start; None: they can.

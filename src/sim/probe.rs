@@ -113,6 +113,15 @@ fn one(out: &mut String, host: &SimHost, question: &str) -> std::fmt::Result {
             Some(text) => writeln!(out, "certificate\t{what}\t{}", STANDARD.encode(text)),
             None => Ok(()),
         },
+        "pod" => {
+            let (pod, paths) = what.split_once(' ').unwrap_or((what, ""));
+            let Some(running) = host.pods.get(pod) else { return Ok(()) };
+            let now = host.kubernetes_files();
+            match paths.split(' ').find(|path| running.read.get(*path) != now.get(*path)) {
+                Some(path) => writeln!(out, "stale\t{pod}\t{path}"),
+                None => Ok(()),
+            }
+        }
         "etcd-data" if host.disk.is_directory(&format!("{what}/member")) => writeln!(out, "etcd-data\tyes"),
         _ => Ok(()),
     }

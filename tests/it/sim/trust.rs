@@ -66,3 +66,77 @@ fn a_manifest_that_is_written_again_names_all_members() {
         assert!(text.contains("--initial-cluster-token=etcd-token-of-sim"), "{text}");
     }
 }
+
+/// Nine months: past two thirds of a leaf's year.
+const NINE_MONTHS: u64 = 270 * 86_400;
+
+#[test]
+fn certificates_are_renewed_one_control_plane_at_a_time() {
+    let mut simulation = simulation(stacked(3, 1));
+    settle(&mut simulation);
+    pass(&simulation, NINE_MONTHS);
+    let look = simulation.plan(Goal::Converge).unwrap();
+    insta::assert_snapshot!(text(&look.outline.unwrap(), Detail::Everything));
+    settle(&mut simulation);
+    let world = simulation.fleet.world();
+    for host in ["cp-1", "cp-2", "cp-3"] {
+        let host = &world.hosts[&name(host)];
+        let now = host.kubernetes_files();
+        for pod in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+            assert!(host.pods[pod].read == now, "{}: {pod} runs with old certificates", host.host.name);
+        }
+    }
+}
+
+#[test]
+fn eight_months_are_too_early_to_renew() {
+    let mut simulation = simulation(stacked(1, 1));
+    settle(&mut simulation);
+    pass(&simulation, 240 * 86_400);
+    assert!(matches!(simulation.apply(Goal::Converge).run, Run::Nothing));
+}
+
+#[test]
+fn a_restart_that_a_crash_left_out_is_made_up_for() {
+    let mut simulation = simulation(stacked(1, 0));
+    settle(&mut simulation);
+    {
+        let mut world = simulation.fleet.world();
+        let host = world.hosts.get_mut(&name("cp-1")).unwrap();
+        // The certificate was written, and then the operator's machine was gone.
+        let path = "/etc/kubernetes/pki/apiserver.crt".to_owned();
+        let old = keelwright::digest::Digest::of(b"what it held before");
+        host.pods.get_mut("kube-apiserver").unwrap().read.insert(path, old);
+    }
+    let look = simulation.plan(Goal::Converge).unwrap();
+    insta::assert_snapshot!(text(&look.outline.unwrap(), Detail::Everything));
+    settle(&mut simulation);
+}
+
+fn with_an_external_ca(mut inventory: keelwright::inventory::Inventory) -> keelwright::inventory::Inventory {
+    inventory.pki.external_ca = true;
+    inventory
+}
+
+#[test]
+fn the_key_of_an_external_ca_is_on_no_machine_and_kubelets_are_renewed_by_us() {
+    let mut simulation = simulation(with_an_external_ca(stacked(3, 1)));
+    settle(&mut simulation);
+    {
+        let world = simulation.fleet.world();
+        for host in world.hosts.values() {
+            let keys: Vec<_> =
+                host.disk.below("/etc/kubernetes/pki").filter(|(path, _)| path.ends_with("ca.key")).collect();
+            assert!(keys.is_empty(), "{}: {keys:?}", host.host.name);
+        }
+        let path = "/etc/kubernetes/manifests/kube-controller-manager.yaml";
+        let text = world.hosts[&name("cp-1")].disk.content(path).unwrap();
+        assert!(text.lines().any(|line| line.trim() == "- --cluster-signing-key-file="), "{text}");
+    }
+    pass(&simulation, NINE_MONTHS);
+    let look = simulation.plan(Goal::Converge).unwrap();
+    let plan = text(&look.outline.unwrap(), Detail::Everything);
+    let worker: Vec<&str> = plan.split("worker-1/start").nth(1).unwrap().lines().take(3).collect();
+    insta::assert_snapshot!(worker.join("\n"));
+    settle(&mut simulation);
+}
