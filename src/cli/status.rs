@@ -78,6 +78,13 @@ pub fn run_diff(args: DiffArgs) -> Result<ExitCode, CommandError> {
             println!("{:<16} {}: {}", step.target, name(&planned.action), planned.reason);
         }
     }
+    for (host, facts) in &look.facts.hosts {
+        let held =
+            facts.known().map(|facts| facts.held.iter().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        if !held.is_empty() {
+            eprintln!("note: {host} holds packages {}", held.join(", "));
+        }
+    }
     for blocked in &outline.report.blocked {
         eprintln!("{} could not be looked at: {}", blocked.host, blocked.why);
     }

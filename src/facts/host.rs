@@ -39,6 +39,8 @@ pub struct HostFacts {
     pub programs: BTreeSet<String>,
     /// Packages installed, of those asked for.
     pub packages: BTreeSet<String>,
+    /// Packages that the operator keeps from being changed.
+    pub held: BTreeSet<String>,
     /// Kernel modules loaded or built in, of those asked for.
     pub modules: BTreeSet<String>,
     pub sysctls: BTreeMap<String, String>,

@@ -101,6 +101,7 @@ fn read_fact(facts: &mut HostFacts, word: &str, fields: &[&str]) -> Option<()> {
         ("cadir", [path]) => insert(&mut facts.ca_directories, path),
         ("program", [name]) => insert(&mut facts.programs, name),
         ("package", [name]) => insert(&mut facts.packages, name),
+        ("held", [name]) => insert(&mut facts.held, name),
         ("module", [name]) => insert(&mut facts.modules, name),
         ("sysctl", [key, value]) => {
             facts.sysctls.insert((*key).to_owned(), (*value).to_owned());

@@ -42,6 +42,7 @@ if [ -n "$packages" ]; then
     printf '%s\n' "$packages" | xargs rpm -q --qf 'package\t%{NAME}\n' 2>/dev/null | grep '^package'
   fi
 fi
+apt-mark showhold 2>/dev/null | while read -r p; do say held "$p"; done
 for m in $(ask module); do
   if [ -d "/sys/module/$m" ] || grep -q "/$m\.ko" "/lib/modules/$(uname -r)/modules.builtin" 2>/dev/null; then
     say module "$m"

@@ -64,6 +64,9 @@ pub struct SimHost {
     pub unreachable_until: Duration,
     pub units: BTreeMap<String, UnitState>,
     pub packages: BTreeSet<String>,
+    pub held: BTreeSet<String>,
+    /// Of every file system.
+    pub mount_options: String,
     pub modules: BTreeSet<String>,
     pub sysctls: BTreeMap<String, String>,
     pub swap: Vec<String>,
@@ -107,6 +110,8 @@ impl SimHost {
             unreachable_until: Duration::ZERO,
             units: BTreeMap::new(),
             packages: ["mount", "util-linux", "iproute2", "kmod"].map(str::to_owned).into(),
+            held: BTreeSet::new(),
+            mount_options: "rw,relatime".to_owned(),
             modules: BTreeSet::from(["overlay".to_owned()]),
             sysctls: BTreeMap::from([("net.ipv4.ip_forward".to_owned(), "0".to_owned())]),
             swap: vec!["/dev/vda2".to_owned()],

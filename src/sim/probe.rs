@@ -52,7 +52,10 @@ fn machine(out: &mut String, host: &SimHost, now: Duration) -> std::fmt::Result 
         }
     }
     for directory in ["/", "/var/lib", "/run"] {
-        writeln!(out, "mount\t{directory}\t{}\t1024\t1000000\trw,relatime", host.free_kib)?;
+        writeln!(out, "mount\t{directory}\t{}\t1024\t1000000\t{}", host.free_kib, host.mount_options)?;
+    }
+    for package in &host.held {
+        writeln!(out, "held\t{package}")?;
     }
     for directory in CA_DIRECTORIES {
         if host.disk.is_directory(directory) {
