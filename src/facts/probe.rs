@@ -57,3 +57,35 @@ pub fn questions(blueprint: &HostBlueprint, etcd_data_dir: &str) -> String {
     lines.push(String::new());
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use crate::facts::parse::host_facts;
+    use crate::state::files::tests::Scratch;
+
+    #[test]
+    fn of_a_kubeconfig_the_key_is_never_told() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("admin.conf");
+        let text = "clusters:\n- cluster:\n    certificate-authority-data: Q0E=\n    server: https://192.0.2.11:6443\n\
+            users:\n- user:\n    client-certificate-data: Q0VSVA==\n    client-key-data: U0VDUkVU\n";
+        std::fs::write(&path, text).unwrap();
+        let mut shell = Command::new("sh")
+            .args(["-c", super::SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let question = format!("kubeconfig {path}\npod none {path}\n");
+        shell.stdin.take().unwrap().write_all(question.as_bytes()).unwrap();
+        let answer = shell.wait_with_output().unwrap().stdout;
+        assert!(!String::from_utf8_lossy(&answer).contains("U0VDUkVU"));
+        let facts = host_facts(&answer).unwrap();
+        let found = &facts.kubeconfigs[path.as_str()];
+        assert_eq!((found.server.as_str(), found.certificate.as_str()), ("https://192.0.2.11:6443", "CERT"));
+    }
+}
