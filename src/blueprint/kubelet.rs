@@ -99,7 +99,12 @@ pub(super) fn add_files(
 /// what it finds, rotates it in time and owns it from then on.
 fn client_files(files: &mut Files, inventory: &Inventory, host: &Host) -> Vec<(String, Link)> {
     let pem = SecretContent::ClientPem { key: KeyId::of_host(&host.name, "kubelet") };
-    files.file(CLIENT_PEM, FileGroup::Pki, 0o600, Content::Secret(pem), FilePolicy::CreateOnly);
+    // Where nobody in the cluster signs, the kubelet never rotates it: it stays ours to renew.
+    let policy = if inventory.pki.external_ca { FilePolicy::Exact } else { FilePolicy::CreateOnly };
+    let content = Content::Secret(pem);
+    let restarts = BTreeSet::new();
+    let file = File { group: FileGroup::Pki, mode: 0o600, content, policy, restarts };
+    files.add_for(CLIENT_PEM, file, KUBELET_UNIT);
     // A control plane's kubelet talks to its own API server: behind the balancer it could meet an older one
     // in the middle of an upgrade.
     let server = if host.is_control_plane() {
@@ -115,7 +120,7 @@ fn client_files(files: &mut Files, inventory: &Inventory, host: &Host) -> Vec<(S
         restarts: BTreeSet::new(),
     };
     files.add_for("/etc/kubernetes/kubelet.conf", kubeconfig, KUBELET_UNIT);
-    vec![(CLIENT_LINK.to_owned(), Link { target: CLIENT_PEM.to_owned(), policy: FilePolicy::CreateOnly })]
+    vec![(CLIENT_LINK.to_owned(), Link { target: CLIENT_PEM.to_owned(), policy })]
 }
 
 /// The cluster's KubeletConfiguration, as the `kubelet-config` ConfigMap has it: kubeadm's document, with

@@ -13,6 +13,7 @@ mod model;
 mod network;
 mod pki_files;
 mod pod_cidrs;
+mod pod_files;
 mod security;
 mod static_pods;
 mod system;
@@ -53,7 +54,7 @@ pub fn api_server_port(inventory: &Inventory) -> u16 {
 pub struct ClusterBlueprint<'a> {
     inventory: &'a Inventory,
     release: &'a MinorRelease,
-    cluster_uid: &'a str,
+    identity: ClusterIdentity<'a>,
     pod_cidrs: &'a BTreeMap<HostName, Vec<IpNet>>,
     extras: ComponentArgs,
     everywhere: Files,
@@ -63,12 +64,12 @@ pub struct ClusterBlueprint<'a> {
 }
 
 impl<'a> ClusterBlueprint<'a> {
-    /// `cluster_uid` tells this cluster from any other that ever had its addresses; `pod_cidrs` comes from
+    /// `identity` tells this cluster from any other that ever had its addresses; `pod_cidrs` comes from
     /// [`assign_pod_cidrs`] and is used by the `routes` plugin only.
     pub fn new(
         inventory: &'a Inventory,
         release: &'a MinorRelease,
-        cluster_uid: &'a str,
+        identity: ClusterIdentity<'a>,
         pod_cidrs: &'a BTreeMap<HostName, Vec<IpNet>>,
     ) -> Self {
         let (mut everywhere, mut nodes, mut control_planes) =
@@ -83,9 +84,9 @@ impl<'a> ClusterBlueprint<'a> {
         ClusterBlueprint {
             inventory,
             release,
-            cluster_uid,
+            identity,
             pod_cidrs,
-            extras: cluster_extra_args(inventory, cluster_uid),
+            extras: cluster_extra_args(inventory, identity.etcd_token),
             everywhere,
             nodes,
             control_planes,
@@ -97,7 +98,7 @@ impl<'a> ClusterBlueprint<'a> {
     pub fn host(&self, host: &Host, traits: &HostTraits) -> HostBlueprint {
         let (inventory, release) = (self.inventory, self.release);
         let mut files = self.everywhere.clone();
-        system::add_files(&mut files, inventory, self.cluster_uid, host);
+        system::add_files(&mut files, inventory, self.identity.uid, host);
         pki_files::add_files(&mut files, inventory, host);
         if host.is_node() {
             files.extend(&self.nodes);
@@ -118,6 +119,7 @@ impl<'a> ClusterBlueprint<'a> {
 
         HostBlueprint {
             host: host.name.clone(),
+            pod_files: pod_files::of(&files),
             packages: system::packages(inventory, host, traits.os_family),
             modules: system::modules(host.is_node()),
             sysctls: if host.is_node() { system::sysctls(inventory) } else { BTreeMap::new() },
@@ -136,12 +138,12 @@ impl<'a> ClusterBlueprint<'a> {
 pub fn host_blueprint(
     inventory: &Inventory,
     release: &MinorRelease,
-    cluster_uid: &str,
+    identity: ClusterIdentity<'_>,
     pod_cidrs: &BTreeMap<HostName, Vec<IpNet>>,
     host: &Host,
     traits: &HostTraits,
 ) -> HostBlueprint {
-    ClusterBlueprint::new(inventory, release, cluster_uid, pod_cidrs).host(host, traits)
+    ClusterBlueprint::new(inventory, release, identity, pod_cidrs).host(host, traits)
 }
 
 /// Whether the host has an etcd member.

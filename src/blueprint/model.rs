@@ -26,6 +26,8 @@ pub struct HostBlueprint {
     /// path -> target
     pub links: BTreeMap<String, Link>,
     pub units: BTreeMap<String, Unit>,
+    /// Static pod -> the files whose change it notices only when it starts.
+    pub pod_files: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl HostBlueprint {
@@ -43,6 +45,7 @@ impl HostBlueprint {
             files: BTreeMap::new(),
             links: BTreeMap::new(),
             units: BTreeMap::new(),
+            pod_files: BTreeMap::new(),
         }
     }
 }
@@ -68,6 +71,15 @@ pub struct Binary {
     pub mode: u32,
     /// Units that must restart when it changes.
     pub restarts: BTreeSet<String>,
+}
+
+/// What tells a cluster from every other one. Made once, kept in the vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClusterIdentity<'a> {
+    pub uid: &'a str,
+    /// `--initial-cluster-token`. Not the uid: members restored from a snapshot must never meet those that
+    /// wrote it, so a restore makes a new token, and the cluster is still the same one.
+    pub etcd_token: &'a str,
 }
 
 /// When a file is written, relative to the others of its host.

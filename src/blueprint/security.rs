@@ -15,6 +15,8 @@ use crate::render::to_yaml;
 /// Holds every file of the API server's that kubeadm does not know. It is mounted as a directory because a
 /// file that is mounted by itself stays the old one when it is replaced by a rename. A control plane that
 /// joins by kubeadm needs a copy of it first.
+/// The API server takes the other two files of this directory up by itself.
+pub(super) const AUDIT_POLICY: &str = "/etc/kubernetes/keelwright/audit-policy.yaml";
 pub(super) const API_SERVER_DIRECTORY: &str = "/etc/kubernetes/keelwright";
 pub(super) const AUDIT_DIRECTORY: &str = "/var/log/kubernetes/audit";
 
@@ -63,12 +65,12 @@ pub struct ComponentArgs {
 }
 
 /// The extra flags and mounts of a cluster, the same on every host and in `kubeadm-config`.
-pub fn cluster_extra_args(inventory: &Inventory, cluster_uid: &str) -> ComponentArgs {
+pub fn cluster_extra_args(inventory: &Inventory, etcd_token: &str) -> ComponentArgs {
     ComponentArgs {
         api_server: api_server_extras(inventory),
         controller_manager: controller_manager_extras(inventory),
         scheduler: scheduler_extras(inventory),
-        etcd: etcd_extras(&inventory.etcd, cluster_uid),
+        etcd: etcd_extras(&inventory.etcd, etcd_token),
     }
 }
 
@@ -105,7 +107,7 @@ fn api_server_extras(inventory: &Inventory) -> ComponentExtras {
         ours.push(arg("audit-log-maxbackup", "10"));
         ours.push(arg("audit-log-maxsize", "100"));
         ours.push(arg("audit-log-path", format!("{AUDIT_DIRECTORY}/audit.log")));
-        ours.push(arg("audit-policy-file", format!("{API_SERVER_DIRECTORY}/audit-policy.yaml")));
+        ours.push(arg("audit-policy-file", AUDIT_POLICY));
     }
     let args = merged(ours, operators);
     let below = |directory: &str| args.iter().any(|arg| arg.value.starts_with(&format!("{directory}/")));
@@ -155,10 +157,10 @@ fn scheduler_extras(inventory: &Inventory) -> ComponentExtras {
     ComponentExtras { args: merged(ours, &inventory.scheduler.extra_args), mounts: Vec::new() }
 }
 
-fn etcd_extras(etcd: &Etcd, cluster_uid: &str) -> ComponentExtras {
+fn etcd_extras(etcd: &Etcd, token: &str) -> ComponentExtras {
     // etcd's default token is the same everywhere: members of two clusters that used the same addresses in
     // turn could otherwise mix.
-    let ours = vec![arg("initial-cluster-token", cluster_uid)];
+    let ours = vec![arg("initial-cluster-token", token)];
     ComponentExtras { args: merged(ours, &etcd.extra_args), mounts: Vec::new() }
 }
 
@@ -175,9 +177,8 @@ pub(super) fn add_files(files: &mut Files, inventory: &Inventory) {
         let content = Content::Secret(SecretContent::EncryptionConfiguration);
         files.file(&path, FileGroup::Config, 0o600, content, FilePolicy::Exact);
     }
-    let path = format!("{API_SERVER_DIRECTORY}/audit-policy.yaml");
-    if wanted(&path) {
-        files.add(&path, text_file(FileGroup::Config, 0o600, to_yaml(&audit_policy())));
+    if wanted(AUDIT_POLICY) {
+        files.add(AUDIT_POLICY, text_file(FileGroup::Config, 0o600, to_yaml(&audit_policy())));
     }
     let path = format!("{API_SERVER_DIRECTORY}/authentication.yaml");
     if wanted(&path) {

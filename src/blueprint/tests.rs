@@ -12,7 +12,10 @@ use crate::pki::{KeyId, SecretContent, spec};
 use crate::release::{KubeVersion, SUPPORTED, release_of};
 use crate::render::to_yaml;
 
-const UID: &str = "8f14e45f-ceea-467f-a0e6-1c1e3c2a7f10";
+const IDENTITY: ClusterIdentity<'static> = ClusterIdentity {
+    uid: "8f14e45f-ceea-467f-a0e6-1c1e3c2a7f10",
+    etcd_token: "2c624232-cc22-4a1b-8b0f-2f4b7a9a0d11",
+};
 
 fn inventory(text: &str) -> Inventory {
     let head = "apiVersion: keelwright.dev/v1\nkind: Cluster\nmetadata: {name: demo}\n";
@@ -23,7 +26,7 @@ fn inventory(text: &str) -> Inventory {
 fn blueprint(inventory: &Inventory, host: &str, traits: &HostTraits) -> HostBlueprint {
     let pod_cidrs = assign_pod_cidrs(inventory, &BTreeMap::new()).unwrap();
     let release = release_of(inventory.version).unwrap();
-    host_blueprint(inventory, release, UID, &pod_cidrs, &inventory.hosts[host], traits)
+    host_blueprint(inventory, release, IDENTITY, &pod_cidrs, &inventory.hosts[host], traits)
 }
 
 const SMALL: &str = "\
@@ -138,7 +141,7 @@ fn an_established_member_keeps_the_peers_it_was_told() {
     let flags = flags(&blueprint(&inventory(SMALL), "cp-1", &traits), "etcd");
     assert!(flags.contains(&"--initial-cluster=a=https://192.0.2.1:2380".to_owned()));
     assert!(flags.contains(&"--initial-cluster-state=existing".to_owned()));
-    assert!(flags.contains(&format!("--initial-cluster-token={UID}")));
+    assert!(flags.contains(&format!("--initial-cluster-token={}", IDENTITY.etcd_token)));
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn flags_of_the_operator_replace_ours() {
     let text = format!(
         "{SMALL}apiServer: {{extraArgs: [{{name: audit-log-maxage, value: '7'}}, {{name: anonymous-auth, value: 'false'}}]}}\n"
     );
-    let extras = cluster_extra_args(&inventory(&text), UID).api_server;
+    let extras = cluster_extra_args(&inventory(&text), IDENTITY.etcd_token).api_server;
     let of = |name: &str| {
         extras.args.iter().filter(|arg| arg.name == name).map(|arg| &arg.value).collect::<Vec<_>>()
     };
@@ -160,7 +163,7 @@ fn flags_of_the_operator_replace_ours() {
 #[test]
 fn nothing_of_ours_is_left_when_security_is_switched_off() {
     let text = format!("{SMALL}security: {{encryptionAtRest: false, audit: false, cis: false}}\n");
-    let extras = cluster_extra_args(&inventory(&text), UID);
+    let extras = cluster_extra_args(&inventory(&text), IDENTITY.etcd_token);
     assert_eq!(extras.api_server, ComponentExtras::default());
     assert_eq!(extras.scheduler, ComponentExtras::default());
     let blueprint = blueprint(&inventory(&text), "cp-1", &HostTraits::default());
@@ -337,7 +340,7 @@ fn a_thousand_nodes_share_their_texts() {
     }
     let pod_cidrs = assign_pod_cidrs(&inventory, &BTreeMap::new()).unwrap();
     let release = release_of(KubeVersion::parse("v1.37.1").unwrap()).unwrap();
-    let cluster = ClusterBlueprint::new(&inventory, release, UID, &pod_cidrs);
+    let cluster = ClusterBlueprint::new(&inventory, release, IDENTITY, &pod_cidrs);
     let (mut own, mut shared) = (0, BTreeMap::new());
     for host in inventory.nodes() {
         for file in cluster.host(host, &HostTraits::default()).files.values() {

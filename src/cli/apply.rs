@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -90,7 +90,7 @@ pub struct ResetArgs {
 
 /// Runs `keelwright plan`.
 pub fn run_plan(args: PlanArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let operation = Operation::observe(&args.cluster)?;
     let outline = block_on(look(&operation, Goal::Converge))??;
     match args.output {
         OutputFormat::Json => println!("{}", json(&outline.plan)?),
@@ -108,14 +108,16 @@ pub fn run_plan(args: PlanArgs) -> Result<ExitCode, CommandError> {
 
 /// Runs `keelwright apply`.
 pub fn run_apply(args: ApplyArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let saved = args.plan.as_deref().map(read_saved).transpose()?;
+    let founding = saved.as_ref().and_then(|plan| plan.founding.as_ref());
+    let operation = Operation::open(&args.cluster, founding)?;
     let lock = operation.lock()?;
     let view = View::new(args.output);
     block_on(async {
         let goal = if args.prefetch { Goal::Prefetch } else { Goal::Converge };
         let outline = look(&operation, goal).await?;
-        if let Some(path) = &args.plan {
-            same_as_saved(path, &outline.plan)?;
+        if let (Some(path), Some(saved)) = (&args.plan, saved) {
+            same_as_saved(path, saved, &outline.plan)?;
         }
         if args.output == OutputFormat::Human {
             eprint!("{}", text(&outline, Detail::Steps));
@@ -131,7 +133,7 @@ pub fn run_apply(args: ApplyArgs) -> Result<ExitCode, CommandError> {
 
 /// Runs `keelwright reset`.
 pub fn run_reset(args: ResetArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let operation = Operation::open(&args.cluster, None)?;
     if args.confirm != operation.inventory.name.as_str() {
         let text = format!("--confirm {} does not name cluster {}", args.confirm, operation.inventory.name);
         return Err(CommandError::new(ErrorKind::Refused, text));
@@ -169,10 +171,14 @@ async fn look(operation: &Operation, goal: Goal) -> Result<Outline, CommandError
     }
 }
 
-fn same_as_saved(path: &Utf8PathBuf, fresh: &Plan) -> Result<(), CommandError> {
+fn read_saved(path: &Utf8Path) -> Result<Plan, CommandError> {
     let bytes = std::fs::read(path).map_err(failed)?;
-    let saved: Plan =
-        serde_json::from_slice(&bytes).map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+    serde_json::from_slice(&bytes).map_err(|error| CommandError::new(ErrorKind::Usage, error))
+}
+
+/// What a cluster is founded with is no part of the comparison: every file that has it is.
+fn same_as_saved(path: &Utf8Path, saved: Plan, fresh: &Plan) -> Result<(), CommandError> {
+    let saved = Plan { founding: fresh.founding.clone(), ..saved };
     if &saved == fresh {
         return Ok(());
     }
@@ -218,8 +224,8 @@ impl DesiredObjects for Objects<'_> {
     fn objects(&self, set: ObjectSet) -> Result<Vec<Value>, PortError> {
         let ca = self.0.vault.ca_certificate()?;
         let ca = ca.ok_or_else(|| PortError("the cluster has no CA yet".to_owned()))?;
-        let uid = self.0.vault.facts(std::iter::empty()).cluster_uid.unwrap_or_default();
-        desired_objects(&self.0.inventory, &ca, &uid, set)
+        let token = self.0.vault.facts(std::iter::empty()).etcd_token.unwrap_or_default();
+        desired_objects(&self.0.inventory, &ca, &token, set)
     }
 }
 

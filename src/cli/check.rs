@@ -22,7 +22,7 @@ pub struct CheckArgs {
 
 /// Runs the command: 0 when all is well, 4 when something stands against it, 5 when a host is silent.
 pub fn run(args: CheckArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let operation = Operation::observe(&args.cluster)?;
     let look = block_on(operation.look(Goal::Converge))??;
     let refusals = match &look.outline {
         Err(PlanError::Refused(refusals)) => refusals.clone(),

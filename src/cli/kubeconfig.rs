@@ -32,7 +32,7 @@ pub struct KubeconfigArgs {
 
 /// Runs the command.
 pub fn run(args: KubeconfigArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let operation = Operation::observe(&args.cluster)?;
     let inventory = &operation.inventory;
     let first = inventory.control_planes().next().map(|host| bracketed(&host.address.to_string()));
     let server = match (&args.server, &inventory.endpoint, first) {

@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod apply;
+mod authorities;
 pub mod bundle;
 pub mod check;
 pub mod completions;

@@ -9,15 +9,16 @@ use secrecy::ExposeSecret as _;
 
 use super::adapters::{self, Adapters};
 use super::inventory::InventoryArg;
-use super::{CommandError, ErrorKind};
+use super::{CommandError, ErrorKind, authorities};
 use crate::exec::ports::{PortError, SecretSource as _};
 use crate::exec::{Cycle, Look, VaultView};
-use crate::facts::VaultFacts;
-use crate::inventory::{Host, HostName, Inventory};
+use crate::facts::{Founding, VaultFacts};
+use crate::inventory::{ClusterName, Host, HostName, Inventory};
 use crate::pki::{KeyId, SecretContent};
 use crate::plan::{Goal, PlanError};
 use crate::release::{Arch, BundleManifest};
-use crate::state::{Identity, RunLock, Vault, files, harden_process};
+use crate::state::vault::Clock;
+use crate::state::{Identity, RunLock, Vault, VaultError, files, harden_process};
 
 /// Hosts this state directory has ever worked on, so that one dropped from the inventory is found.
 const HOSTS_FILE: &str = "hosts.json";
@@ -64,16 +65,32 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError
 }
 
 impl Operation {
-    /// Reads the inventory, opens the vault (making an empty one for a new cluster) and the bundles.
-    pub fn open(args: &ClusterArgs) -> Result<Self, CommandError> {
+    /// For a command that changes things: makes the vault of a new cluster, with the identity that a saved
+    /// plan was made for.
+    pub fn open(args: &ClusterArgs, founding: Option<&Founding>) -> Result<Self, CommandError> {
+        Self::with_vault(args, |directory, identity, cluster, clock| {
+            let identity = Identity::load_or_create(identity)?;
+            Vault::open_or_create(directory, &identity, cluster, clock, founding)
+        })
+    }
+
+    /// For a command that only looks: leaves nothing behind, also where there is no cluster yet.
+    pub fn observe(args: &ClusterArgs) -> Result<Self, CommandError> {
+        Self::with_vault(args, Vault::observe)
+    }
+
+    /// Reads the inventory, opens the vault and the bundles, and takes the operator's own CAs in.
+    fn with_vault(
+        args: &ClusterArgs,
+        open: impl FnOnce(&Utf8Path, &Utf8Path, &ClusterName, Clock) -> Result<Vault, VaultError>,
+    ) -> Result<Self, CommandError> {
         harden_process().map_err(failed)?;
         let inventory = args.inventory.load()?;
         let directory = state_directory(args, &inventory);
-        let identity_path = args.identity.clone().unwrap_or_else(default_identity);
-        let identity = Identity::load_or_create(&identity_path).map_err(failed)?;
-        let clock: crate::state::vault::Clock = Arc::new(|| jiff::Timestamp::now().as_second());
-        let vault = Vault::open_or_create(&directory, &identity, &inventory.name, clock).map_err(failed)?;
-        let vault = Arc::new(vault);
+        let identity = args.identity.clone().unwrap_or_else(default_identity);
+        let clock: Clock = Arc::new(|| jiff::Timestamp::now().as_second());
+        let vault = Arc::new(open(&directory, &identity, &inventory.name, clock).map_err(failed)?);
+        authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
         let dropped = dropped_hosts(&directory, &inventory)?;
         let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;

@@ -54,7 +54,7 @@ struct Row {
 
 /// Runs `keelwright status`.
 pub fn run_status(args: StatusArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let operation = Operation::observe(&args.cluster)?;
     let now = jiff::Timestamp::now().as_second();
     let look = block_on(operation.look(Goal::Converge))??;
     let rows: Vec<Row> = operation.inventory.hosts.values().map(|host| row(host, &look, now)).collect();
@@ -70,12 +70,19 @@ pub fn run_status(args: StatusArgs) -> Result<ExitCode, CommandError> {
 
 /// Runs `keelwright diff`.
 pub fn run_diff(args: DiffArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster)?;
+    let operation = Operation::observe(&args.cluster)?;
     let look = block_on(operation.look(Goal::Converge))??;
     let outline = look.outline.map_err(plan_error)?;
     for step in &outline.plan.steps {
         for planned in step.actions.iter().filter(|planned| is_drift(&planned.action)) {
             println!("{:<16} {}: {}", step.target, name(&planned.action), planned.reason);
+        }
+    }
+    for (host, facts) in &look.facts.hosts {
+        let held =
+            facts.known().map(|facts| facts.held.iter().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        if !held.is_empty() {
+            eprintln!("note: {host} holds packages {}", held.join(", "));
         }
     }
     for blocked in &outline.report.blocked {

@@ -104,9 +104,9 @@ impl Cycle<'_> {
     fn desired_objects(&self, vault: &VaultFacts) -> Result<BTreeMap<ObjectSet, Vec<Value>>, PortError> {
         let mut all = BTreeMap::new();
         if let Some(ca) = self.vault.ca_certificate()? {
-            let uid = vault.cluster_uid.clone().unwrap_or_default();
+            let token = vault.etcd_token.clone().unwrap_or_default();
             for set in [ObjectSet::Base, ObjectSet::Addons] {
-                all.insert(set, desired_objects(self.inventory, &ca, &uid, set)?);
+                all.insert(set, desired_objects(self.inventory, &ca, &token, set)?);
             }
         }
         Ok(all)
@@ -117,11 +117,11 @@ impl Cycle<'_> {
 pub fn desired_objects(
     inventory: &Inventory,
     ca_certificate: &str,
-    cluster_uid: &str,
+    etcd_token: &str,
     set: ObjectSet,
 ) -> Result<Vec<Value>, PortError> {
     let release = release_of(inventory.version).map_err(|error| PortError(error.to_string()))?;
-    let objects = cluster_objects(&ClusterInputs { inventory, release, ca_certificate, cluster_uid });
+    let objects = cluster_objects(&ClusterInputs { inventory, release, ca_certificate, etcd_token });
     Ok(match set {
         ObjectSet::Base => objects.access.into_iter().chain(objects.config).collect(),
         ObjectSet::Addons => objects.addons,

@@ -218,6 +218,7 @@ async fn run_action(
         | Action::StartUnit { .. }
         | Action::RestartUnit { .. }
         | Action::StopUnit { .. }
+        | Action::RestartPod { .. }
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }

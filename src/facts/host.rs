@@ -39,6 +39,8 @@ pub struct HostFacts {
     pub programs: BTreeSet<String>,
     /// Packages installed, of those asked for.
     pub packages: BTreeSet<String>,
+    /// Packages that the operator keeps from being changed.
+    pub held: BTreeSet<String>,
     /// Kernel modules loaded or built in, of those asked for.
     pub modules: BTreeSet<String>,
     pub sysctls: BTreeMap<String, String>,
@@ -46,6 +48,10 @@ pub struct HostFacts {
     pub files: BTreeMap<String, FileFact>,
     /// PEM certificates, of the paths asked for.
     pub certificates: BTreeMap<String, String>,
+    /// What kubeconfigs with an embedded certificate say, without their keys.
+    pub kubeconfigs: BTreeMap<String, KubeconfigFact>,
+    /// Static pods that started before a file was written which they read only then, with that file.
+    pub stale_pods: BTreeMap<String, String>,
     /// Hashes of the artifacts in the host's store.
     pub artifacts: BTreeSet<Digest>,
     /// Images containerd has; None: containerd did not answer.
@@ -114,6 +120,16 @@ pub enum FileKind {
     Directory,
     Link(String),
     Other,
+}
+
+/// The public half of a kubeconfig.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubeconfigFact {
+    pub server: String,
+    /// PEM.
+    pub authority: String,
+    /// PEM.
+    pub certificate: String,
 }
 
 /// `/etc/keelwright/host.json`: whose machine this is.

@@ -10,6 +10,7 @@ pub mod vault;
 
 pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed, node_is_ready};
 pub use host::{
-    Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, Listener, Marker, Mount, UnitFact,
+    Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, KubeconfigFact, Listener, Marker, Mount,
+    UnitFact,
 };
-pub use vault::{MintReason, Origin, VaultEntryFacts, VaultFacts};
+pub use vault::{Founding, MintReason, Origin, VaultEntryFacts, VaultFacts};

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::host::{Address, Cgroup, FileFact, FileKind, HostFacts, Listener, Marker, Mount, UnitFact};
+use super::host::{
+    Address, Cgroup, FileFact, FileKind, HostFacts, KubeconfigFact, Listener, Marker, Mount, UnitFact,
+};
 use crate::blueprint::{EtcdInitial, OsFamily};
 use crate::digest::Digest;
 
@@ -99,6 +101,7 @@ fn read_fact(facts: &mut HostFacts, word: &str, fields: &[&str]) -> Option<()> {
         ("cadir", [path]) => insert(&mut facts.ca_directories, path),
         ("program", [name]) => insert(&mut facts.programs, name),
         ("package", [name]) => insert(&mut facts.packages, name),
+        ("held", [name]) => insert(&mut facts.held, name),
         ("module", [name]) => insert(&mut facts.modules, name),
         ("sysctl", [key, value]) => {
             facts.sysctls.insert((*key).to_owned(), (*value).to_owned());
@@ -141,6 +144,18 @@ fn read_fact(facts: &mut HostFacts, word: &str, fields: &[&str]) -> Option<()> {
         ("certificate", [path, encoded]) => {
             let pem = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
             facts.certificates.insert((*path).to_owned(), pem);
+        }
+        ("kubeconfig", [path, server, authority, certificate]) => {
+            let pem = |encoded| String::from_utf8(STANDARD.decode(encoded).ok()?).ok();
+            let fact = KubeconfigFact {
+                server: (*server).to_owned(),
+                authority: pem(*authority)?,
+                certificate: pem(*certificate)?,
+            };
+            facts.kubeconfigs.insert((*path).to_owned(), fact);
+        }
+        ("stale", [pod, path]) => {
+            facts.stale_pods.insert((*pod).to_owned(), (*path).to_owned());
         }
         ("artifact", [digest]) => {
             if let Ok(digest) = Digest::parse(digest) {

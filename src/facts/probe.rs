@@ -2,6 +2,7 @@
 
 use crate::blueprint::{Content, FilePolicy, HostBlueprint};
 use crate::digest::Digest;
+use crate::pki::SecretContent;
 
 /// The read-only script; it is the same for every host.
 pub const SCRIPT: &str = include_str!("probe.sh");
@@ -44,8 +45,47 @@ pub fn questions(blueprint: &HostBlueprint, etcd_data_dir: &str) -> String {
         if path.ends_with(".crt") {
             lines.push(format!("certificate {path}"));
         }
+        if let Content::Secret(SecretContent::Kubeconfig { .. }) = &file.content {
+            lines.push(format!("kubeconfig {path}"));
+        }
+    }
+    for (pod, paths) in &blueprint.pod_files {
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        lines.push(format!("pod {pod} {}", paths.join(" ")));
     }
     lines.push(format!("etcd-data {etcd_data_dir}"));
     lines.push(String::new());
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use crate::facts::parse::host_facts;
+    use crate::state::files::tests::Scratch;
+
+    #[test]
+    fn of_a_kubeconfig_the_key_is_never_told() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("admin.conf");
+        let text = "clusters:\n- cluster:\n    certificate-authority-data: Q0E=\n    server: https://192.0.2.11:6443\n\
+            users:\n- user:\n    client-certificate-data: Q0VSVA==\n    client-key-data: U0VDUkVU\n";
+        std::fs::write(&path, text).unwrap();
+        let mut shell = Command::new("sh")
+            .args(["-c", super::SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let question = format!("kubeconfig {path}\npod none {path}\n");
+        shell.stdin.take().unwrap().write_all(question.as_bytes()).unwrap();
+        let answer = shell.wait_with_output().unwrap().stdout;
+        assert!(!String::from_utf8_lossy(&answer).contains("U0VDUkVU"));
+        let facts = host_facts(&answer).unwrap();
+        let found = &facts.kubeconfigs[path.as_str()];
+        assert_eq!((found.server.as_str(), found.certificate.as_str()), ("https://192.0.2.11:6443", "CERT"));
+    }
 }

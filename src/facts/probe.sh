@@ -42,6 +42,7 @@ if [ -n "$packages" ]; then
     printf '%s\n' "$packages" | xargs rpm -q --qf 'package\t%{NAME}\n' 2>/dev/null | grep '^package'
   fi
 fi
+apt-mark showhold 2>/dev/null | while read -r p; do say held "$p"; done
 for m in $(ask module); do
   if [ -d "/sys/module/$m" ] || grep -q "/$m\.ko" "/lib/modules/$(uname -r)/modules.builtin" 2>/dev/null; then
     say module "$m"
@@ -87,6 +88,21 @@ ask binary | while read -r p; do
   esac
 done
 ask certificate | while read -r p; do [ -f "$p" ] && say certificate "$p$t$(base64 -w0 <"$p")"; done
+# Of a kubeconfig only what is public: never the line with the key.
+field() { sed -n "s/^ *$1: *//p" "$2" | head -n1 | tr -d '"'"'"; }
+ask kubeconfig | while read -r p; do
+  [ -f "$p" ] || continue
+  c=$(field client-certificate-data "$p")
+  [ -n "$c" ] && say kubeconfig "$p$t$(field server "$p")$t$(field certificate-authority-data "$p")$t$c"
+done
+# Containers made before a file was written that they read only when they start.
+ask pod | while read -r pod files; do
+  made=$(crictl ps --name "^$pod\$" -o json 2>/dev/null | sed -n 's/.*"createdAt": *"\([0-9]*\)".*/\1/p' | sort -n | head -n1)
+  [ -n "$made" ] || continue
+  for f in $files; do
+    [ -f "$f" ] && [ "$(stat -c %.9Y "$f" | tr -d .)" -gt "$made" ] && say stale "$pod$t$f" && break
+  done
+done
 
 for a in /var/lib/keelwright/artifacts/*; do
   n=${a##*/}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pki::spec::bare_keys;
-use crate::pki::{CertificateSpec, KeyId, SecretContent};
+use crate::pki::spec::{bare_keys, renewal_due};
+use crate::pki::{CertificateFacts, CertificateSpec, KeyId, SecretContent};
 
 /// The vault as the planner sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct VaultFacts {
     pub cluster_uid: Option<String>,
     /// `--initial-cluster-token`: as unique as the cluster, and new after a restore.
     pub etcd_token: Option<String>,
+    /// There is no vault yet: id and token are what a first apply would found the cluster with.
+    #[serde(default)]
+    pub proposed: bool,
     /// etcd has had a quorum: from now on an empty data directory is a loss, not a beginning.
     pub etcd_established: bool,
     pub entries: BTreeMap<KeyId, VaultEntryFacts>,
@@ -37,6 +40,18 @@ pub struct VaultEntryFacts {
     pub serial: Option<String>,
     /// Signed by the CA key that the vault holds now.
     pub issuer_current: bool,
+    /// What a CA says of itself: certificates found on hosts are held against it.
+    #[serde(default)]
+    pub authority: Option<CertificateFacts>,
+}
+
+/// What a plan for a cluster that does not exist yet was made with. Its apply founds the cluster so, or
+/// the files it shows would not be the files it writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Founding {
+    pub cluster_uid: String,
+    pub etcd_token: String,
 }
 
 /// Who made a key pair.
@@ -57,10 +72,17 @@ pub enum MintReason {
     Changed,
     /// Its CA has been replaced.
     IssuerReplaced,
+    /// Two thirds of its life are over.
     Expired,
 }
 
 impl VaultFacts {
+    /// None: the cluster's identity is settled.
+    pub fn founding(&self) -> Option<Founding> {
+        let (cluster_uid, etcd_token) = (self.cluster_uid.clone()?, self.etcd_token.clone()?);
+        self.proposed.then_some(Founding { cluster_uid, etcd_token })
+    }
+
     /// What minting `wanted` would make, and why. CAs and bare keys are made once and never again:
     /// replacing one is a rotation of the whole cluster, which no difference in a file may begin.
     ///
@@ -100,10 +122,10 @@ impl VaultFacts {
         if !entry.issuer_current {
             return Some(MintReason::IssuerReplaced);
         }
-        match (now, entry.not_after) {
-            (Some(now), Some(not_after)) if now >= not_after => Some(MintReason::Expired),
-            (Some(_) | None, Some(_) | None) => None,
-        }
+        let dates = entry.not_before.zip(entry.not_after).zip(now);
+        dates
+            .is_some_and(|((not_before, not_after), now)| renewal_due(not_before, not_after, now))
+            .then_some(MintReason::Expired)
     }
 }
 
@@ -161,6 +183,7 @@ mod tests {
             not_after: Some(1000),
             serial: Some("01".into()),
             issuer_current: true,
+            authority: None,
         }
     }
 
@@ -179,9 +202,9 @@ mod tests {
             ]),
             ..VaultFacts::default()
         };
-        assert_eq!(full.due(&wanted, Some(999)), BTreeMap::new());
+        assert_eq!(full.due(&wanted, Some(665)), BTreeMap::new());
         assert_eq!(full.due(&wanted, None), BTreeMap::new());
-        assert_eq!(full.due(&wanted, Some(1000)), BTreeMap::from([(leaf.clone(), MintReason::Expired)]));
+        assert_eq!(full.due(&wanted, Some(666)), BTreeMap::from([(leaf.clone(), MintReason::Expired)]));
         assert_eq!(VaultFacts::default().due(&wanted, None).len(), 3);
         assert_eq!(VaultFacts::default().due(&BTreeMap::new(), None), BTreeMap::new());
 

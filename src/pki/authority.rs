@@ -6,6 +6,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use zeroize::Zeroizing;
 
+use super::date::date;
 use super::issue::{Authority, IssueError, PrivateKey};
 use super::secret::SecretText;
 use super::spec::KeyId;
@@ -38,7 +39,7 @@ pub enum AuthorityError {
         #[source]
         source: IssueError,
     },
-    #[error("{path} is not valid now: from {not_before} to {not_after} (seconds since 1970)")]
+    #[error("{path} is not valid now, only from {} to {}", date(*.not_before), date(*.not_after))]
     Expired { path: Utf8PathBuf, not_before: i64, not_after: i64 },
 }
 

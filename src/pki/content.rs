@@ -27,6 +27,18 @@ pub enum SecretContent {
 }
 
 impl SecretContent {
+    /// The pair whose renewal changes it. None: only the CA or an encryption key does.
+    pub fn key(&self) -> Option<&KeyId> {
+        match self {
+            SecretContent::Certificate { key }
+            | SecretContent::PrivateKey { key }
+            | SecretContent::PublicKey { key }
+            | SecretContent::ClientPem { key }
+            | SecretContent::Kubeconfig { key, .. } => Some(key),
+            SecretContent::KubeletConfig { .. } | SecretContent::EncryptionConfiguration => None,
+        }
+    }
+
     /// Certificates and public keys may be shown; nothing else may.
     pub fn is_public(&self) -> bool {
         matches!(self, SecretContent::Certificate { .. } | SecretContent::PublicKey { .. })

@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod content;
+pub mod date;
 pub mod encryption;
 mod graft;
 pub mod inspect;

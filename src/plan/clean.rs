@@ -119,7 +119,7 @@ mod tests {
     use camino::Utf8Path;
 
     use super::*;
-    use crate::blueprint::{HostTraits, UnitState, assign_pod_cidrs, host_blueprint};
+    use crate::blueprint::{ClusterIdentity, HostTraits, UnitState, assign_pod_cidrs, host_blueprint};
     use crate::inventory::{Origin, parse};
     use crate::release::catalog::release_of;
 
@@ -147,10 +147,11 @@ mod tests {
             let (inventory, _) =
                 parse(text.as_bytes(), &origin).unwrap_or_else(|problems| panic!("{problems}"));
             let release = release_of(inventory.version).unwrap();
+            let identity = ClusterIdentity { uid: "uid", etcd_token: "token" };
             let pods = assign_pod_cidrs(&inventory, &Default::default()).unwrap();
             for host in inventory.hosts.values() {
                 let blueprint =
-                    host_blueprint(&inventory, release, "uid", &pods, host, &HostTraits::default());
+                    host_blueprint(&inventory, release, identity, &pods, host, &HostTraits::default());
                 let paths = blueprint.files.keys().chain(blueprint.directories.keys());
                 for path in paths.chain(blueprint.binaries.keys()).chain(blueprint.links.keys()) {
                     let is_etcd = path.starts_with(inventory.etcd.data_dir.as_str());

@@ -5,26 +5,32 @@ use std::collections::BTreeMap;
 
 use super::graph::Graph;
 use super::model::{Action, ObjectSet, Planned, Reason, Stage, StepId, Target};
+use super::trust::mint_reason;
 use super::{PlanError, PlanInput, reachable};
 use crate::blueprint::HostBlueprint;
 use crate::blueprint::cluster::{covers, node_patch, node_wish, object_key};
+use crate::facts::MintReason;
 use crate::inventory::{HostName, NetworkPlugin};
 use crate::pki::{CertificateSpec, KeyId};
 
-/// Keys and certificates that the vault has not, or has with other contents.
+/// Keys and certificates that the vault has not, has with other contents, or has not for long any more.
 pub(super) fn mint(
     input: &PlanInput<'_>,
     certificates: &BTreeMap<KeyId, CertificateSpec>,
+    due: &BTreeMap<KeyId, MintReason>,
     graph: &mut Graph,
 ) {
-    let due = input.vault.due(certificates, Some(input.now));
-    if due.is_empty() {
-        return;
+    let mut actions = Vec::new();
+    // What signs is only ever missing, so it is made before what it signs.
+    for why in [MintReason::Missing, MintReason::Changed, MintReason::IssuerReplaced, MintReason::Expired] {
+        let keys = certificates.iter().filter(|(id, _)| due.get(*id) == Some(&why));
+        let keys: BTreeMap<_, _> = keys.map(|(id, spec)| (id.clone(), spec.clone())).collect();
+        if due.values().any(|reason| *reason == why) {
+            let reason = mint_reason(input, &keys, why);
+            actions.push(Planned { action: Action::Mint { keys }, reason });
+        }
     }
-    let keys = certificates.iter().filter(|(id, _)| due.contains_key(id));
-    let keys: BTreeMap<_, _> = keys.map(|(id, spec)| (id.clone(), spec.clone())).collect();
-    let action = Planned { action: Action::Mint { keys }, reason: Reason::Missing };
-    graph.add(Target::Operator, Stage::Mint, vec![action], Vec::new());
+    graph.add(Target::Operator, Stage::Mint, actions, Vec::new());
 }
 
 /// Control planes that already serve are changed one at a time, each ready again before the next.

@@ -60,6 +60,11 @@ fn late_founder(input: &PlanInput<'_>, member: &EtcdMember) -> bool {
 pub(super) fn traits(input: &PlanInput<'_>, host: &Host) -> HostTraits {
     let mut traits =
         input.facts.host(&host.name).map(|facts| facts.traits(host.name.as_str())).unwrap_or_default();
+    // kubeadm names only the member itself. Nobody reads that any more, but a manifest that is written
+    // again for another reason names all of them, so that a member that loses its data stays alone.
+    if traits.etcd_initial.as_ref().is_some_and(|initial| is_partial(input, initial)) {
+        traits.etcd_initial = None;
+    }
     let joining = joining(input);
     if traits.etcd_initial.is_none() && joining.iter().any(|other| other.name == host.name) {
         traits.etcd_initial = Some(EtcdInitial {
@@ -68,6 +73,11 @@ pub(super) fn traits(input: &PlanInput<'_>, host: &Host) -> HostTraits {
         });
     }
     traits
+}
+
+fn is_partial(input: &PlanInput<'_>, initial: &EtcdInitial) -> bool {
+    let named = |url: &str| initial.cluster.split(',').any(|peer| peer.ends_with(&format!("={url}")));
+    input.inventory.etcd_hosts().any(|host| !named(&peer_url(host)))
 }
 
 /// Members there will be when `host` starts: those that run, those that join before it, itself.

@@ -11,6 +11,8 @@ use crate::pki::SecretContent;
 
 /// Seconds a host waits for containerd to answer after starting it.
 const RUNTIME_DEADLINE: u32 = 60;
+/// A pod's terminationGracePeriodSeconds by default; what still runs then is killed.
+const POD_STOP_SECONDS: u32 = 30;
 /// Where the host keeps artifacts, by hash.
 pub const ARTIFACT_STORE: &str = "/var/lib/keelwright/artifacts";
 
@@ -33,6 +35,7 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::StartUnit { .. }
         | Action::RestartUnit { .. }
         | Action::StopUnit { .. }
+        | Action::RestartPod { .. }
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
@@ -114,6 +117,13 @@ fn lower_action<E>(
             what: "containerd".to_owned(),
             deadline: RUNTIME_DEADLINE,
         }),
+        Action::RestartPod { pod } => {
+            // Moving the manifest away and back, as kubeadm documents, would lose it to a crash in between.
+            let script = format!(
+                "ids=$(crictl ps -q --name '^{pod}$') && {{ [ -z \"$ids\" ] || crictl stop --timeout {POD_STOP_SECONDS} $ids; }}"
+            );
+            ops.push(run(["sh", "-c", &script], "it read its certificates when it started"));
+        }
         Action::ImportImage { sha256, .. } => {
             let archive = format!("{ARTIFACT_STORE}/{sha256}");
             ops.push(run(

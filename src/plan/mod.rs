@@ -11,18 +11,20 @@ mod graph;
 mod host;
 pub mod lower;
 pub mod model;
+mod pods;
 pub mod quorum;
 mod remove;
 pub mod report;
 pub mod safety;
 pub mod show;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::blueprint::{ClusterBlueprint, HostBlueprint, OsFamily, assign_pod_cidrs};
+use crate::blueprint::{ClusterBlueprint, ClusterIdentity, HostBlueprint, OsFamily, assign_pod_cidrs};
 use crate::digest::Digest;
 use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
@@ -37,6 +39,7 @@ pub use model::{
 };
 pub use report::{Blocked, Report};
 pub use safety::{Refusal, Why};
+use trust::Trust;
 
 /// Everything a plan is made from.
 pub struct PlanInput<'a> {
@@ -92,9 +95,12 @@ fn list(refusals: &[Refusal]) -> String {
 pub fn blueprints(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, HostBlueprint>, PlanError> {
     let release = release_of(input.inventory.version)?;
     let pod_cidrs = pod_cidrs(input)?;
-    let uid = input.vault.cluster_uid.clone().unwrap_or_default();
+    let identity = ClusterIdentity {
+        uid: input.vault.cluster_uid.as_deref().unwrap_or_default(),
+        etcd_token: input.vault.etcd_token.as_deref().unwrap_or_default(),
+    };
     let mut all = BTreeMap::new();
-    let cluster = ClusterBlueprint::new(input.inventory, release, &uid, &pod_cidrs);
+    let cluster = ClusterBlueprint::new(input.inventory, release, identity, &pod_cidrs);
     for (name, host) in &input.inventory.hosts {
         all.insert(name.clone(), cluster.host(host, &etcd::traits(input, host)));
     }
@@ -139,6 +145,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
         cluster: input.inventory.name.clone(),
         goal: input.goal,
         inputs: inputs_digest(input)?,
+        founding: input.vault.founding(),
         steps,
     };
     let known = |(name, observed): (&HostName, &Observed<HostFacts>)| {
@@ -165,10 +172,12 @@ fn prefetch(input: &PlanInput<'_>, steps: &mut Vec<Step>) {
 
 fn converge(input: &PlanInput<'_>, graph: &mut Graph) -> Result<(), PlanError> {
     let blueprints = blueprints(input)?;
-    cluster::mint(input, &certificates(input.inventory)?, graph);
+    let certificates = certificates(input.inventory)?;
+    let trust = trust::trust(input, &certificates, &blueprints);
+    cluster::mint(input, &certificates, &trust.due, graph);
     for host in reachable(input) {
         if let Some(blueprint) = blueprints.get(&host.name) {
-            host_steps(input, blueprint, host, graph)?;
+            host_steps(input, blueprint, host, &trust, graph)?;
         }
     }
     etcd::join_members(input, graph);
@@ -192,6 +201,7 @@ fn host_steps(
     input: &PlanInput<'_>,
     blueprint: &HostBlueprint,
     host: &Host,
+    trust: &Trust,
     graph: &mut Graph,
 ) -> Result<(), PlanError> {
     let Some(facts) = input.facts.host(&host.name) else { return Ok(()) };
@@ -203,10 +213,16 @@ fn host_steps(
     if host.is_node() {
         blueprint.images.extend(workload_images(bundle));
     }
+    // What this plan makes anew has bytes that nobody knows yet.
     let secret_digest = |content: &crate::pki::SecretContent| {
+        if content.key().is_some_and(|key| trust.due.contains_key(key)) {
+            return None;
+        }
         input.vault.digests.get(content).and_then(|hex| Digest::parse(hex).ok())
     };
+    let none = BTreeSet::new();
     let sources = host::Sources {
+        accepted: trust.accepted.get(&host.name).unwrap_or(&none),
         bundle,
         secret_digest: &secret_digest,
         delivery: &input.inventory.artifacts.delivery,

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::blueprint::Content;
 use crate::blueprint::cluster::NodeWish;
 use crate::digest::Digest;
+use crate::facts::Founding;
 use crate::inventory::{ClusterName, HostName};
+use crate::pki::date::date;
 use crate::pki::{CertificateSpec, KeyId};
 
 /// The format of saved plans; another number is refused.
@@ -35,6 +37,9 @@ pub struct Plan {
     pub goal: Goal,
     /// Of the inventory and the facts it was made from.
     pub inputs: Digest,
+    /// Of a cluster that did not exist when this was planned: what its apply founds it with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub founding: Option<Founding>,
     pub steps: Vec<Step>,
 }
 
@@ -228,6 +233,10 @@ pub enum Action {
     StopUnit {
         unit: String,
     },
+    /// Stops a static pod's container; the kubelet starts it again at once.
+    RestartPod {
+        pod: String,
+    },
     ImportImage {
         reference: String,
         sha256: Digest,
@@ -326,7 +335,7 @@ impl fmt::Display for Reason {
             Reason::Changed { what } => write!(f, "{what} changes"),
             Reason::Follows => f.write_str("follows from the steps before"),
             Reason::Dropped => f.write_str("not in the inventory any more"),
-            Reason::Expires { at } => write!(f, "expires at {at} (seconds since 1970)"),
+            Reason::Expires { at } => write!(f, "runs out at {}", date(*at)),
             Reason::Asked => f.write_str("asked for"),
         }
     }

@@ -19,6 +19,9 @@ pub const CONTROL_PLANE_MEMORY_KIB: u64 = 1700 * 1024;
 /// Images, unpacked layers and the artifact store of one version, with room for logs.
 pub const FREE_DISK_KIB: u64 = 4 * 1024 * 1024;
 
+/// Unpacked images are many small files.
+pub const FREE_INODES: u64 = 100_000;
+
 /// One reason why a plan is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
@@ -58,6 +61,10 @@ pub enum Why {
         have: u64,
         need: u64,
         unit: &'static str,
+    },
+    Mounted {
+        directory: String,
+        option: &'static str,
     },
     CgroupV1,
     PortTaken {
@@ -101,6 +108,10 @@ impl fmt::Display for Why {
             }
             Why::NotEnough { what, have, need, unit } => {
                 write!(f, "has {have} {unit} of {what}, needs {need} {unit}")
+            }
+            Why::Mounted { directory, option: "ro" } => write!(f, "{directory} is mounted read-only"),
+            Why::Mounted { directory, option } => {
+                write!(f, "{directory} is mounted {option}; programs and containers start from there")
             }
             Why::CgroupV1 => f.write_str(
                 "has cgroup v1, which kubelet 1.35 and later refuse; boot with systemd.unified_cgroup_hierarchy=1, \
@@ -197,6 +208,20 @@ fn machine(input: &PlanInput<'_>, host: &Host, facts: &HostFacts) -> Vec<Refusal
     {
         let (have, need) = (mount.free_kib / 1024, FREE_DISK_KIB / 1024);
         found.push(refuse(host, Why::NotEnough { what: "disk under /var/lib", have, need, unit: "MiB" }));
+    }
+    if let Some(mount) = facts.mounts.get("/var/lib") {
+        for option in ["ro", "noexec"] {
+            if mount.options.split(',').any(|word| word == option) {
+                found.push(refuse(host, Why::Mounted { directory: "/var/lib".to_owned(), option }));
+            }
+        }
+        if fresh && mount.free_inodes < FREE_INODES {
+            let (have, need) = (mount.free_inodes, FREE_INODES);
+            found.push(refuse(
+                host,
+                Why::NotEnough { what: "space under /var/lib", have, need, unit: "inodes" },
+            ));
+        }
     }
     let tolerates_v1 = input.inventory.kubelet.config.get("failCgroupV1") == Some(&false.into());
     let refuses_v1 = input.inventory.version.minor >= 35 && host.is_node();

@@ -82,6 +82,7 @@ pub fn name(action: &Action) -> String {
         Action::StartUnit { unit } => format!("start {unit}"),
         Action::RestartUnit { unit } => format!("restart {unit}"),
         Action::StopUnit { unit } => format!("stop {unit}"),
+        Action::RestartPod { pod } => format!("restart {pod}"),
         Action::ImportImage { reference, .. } => format!("import image {reference}"),
         Action::AwaitRuntime => "wait for containerd".into(),
         Action::CleanMachine { .. } => "remove everything of ours".into(),

@@ -345,6 +345,6 @@ impl DesiredObjects for Simulation {
     fn objects(&self, set: ObjectSet) -> Result<Vec<Value>, PortError> {
         let ca = self.vault.ca_certificate()?;
         let ca = ca.ok_or_else(|| PortError("the cluster has no CA yet".to_owned()))?;
-        desired_objects(&self.inventory, &ca, &self.vault.uid(), set)
+        desired_objects(&self.inventory, &ca, &self.vault.etcd_token(), set)
     }
 }

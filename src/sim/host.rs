@@ -49,6 +49,8 @@ pub struct Pod {
     pub digest: Digest,
     pub since: Duration,
     pub manifest: Manifest,
+    /// Kubernetes' files as they were when it started.
+    pub read: BTreeMap<String, Digest>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +64,9 @@ pub struct SimHost {
     pub unreachable_until: Duration,
     pub units: BTreeMap<String, UnitState>,
     pub packages: BTreeSet<String>,
+    pub held: BTreeSet<String>,
+    /// Of every file system.
+    pub mount_options: String,
     pub modules: BTreeSet<String>,
     pub sysctls: BTreeMap<String, String>,
     pub swap: Vec<String>,
@@ -105,6 +110,8 @@ impl SimHost {
             unreachable_until: Duration::ZERO,
             units: BTreeMap::new(),
             packages: ["mount", "util-linux", "iproute2", "kmod"].map(str::to_owned).into(),
+            held: BTreeSet::new(),
+            mount_options: "rw,relatime".to_owned(),
             modules: BTreeSet::from(["overlay".to_owned()]),
             sysctls: BTreeMap::from([("net.ipv4.ip_forward".to_owned(), "0".to_owned())]),
             swap: vec!["/dev/vda2".to_owned()],
@@ -275,6 +282,15 @@ impl SimHost {
         let gone = self.pods.keys().filter(|name| !wanted.contains(*name));
         changes.extend(gone.map(|name| (name.clone(), None)));
         changes
+    }
+
+    /// What a pod that starts now finds below `/etc/kubernetes`.
+    pub fn kubernetes_files(&self) -> BTreeMap<String, Digest> {
+        let file = |(path, entry): (&str, &Entry)| match &entry.node {
+            super::disk::Node::File { digest, .. } => Some((path.to_owned(), *digest)),
+            super::disk::Node::Directory | super::disk::Node::Link(_) => None,
+        };
+        self.disk.below("/etc/kubernetes").filter_map(file).collect()
     }
 
     /// Why a pod's containers cannot start; None: they can.

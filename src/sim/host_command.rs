@@ -188,6 +188,10 @@ fn shell(world: &mut World, name: &HostName, script: &str) -> Option<CommandResu
     if script.contains("tasks kill") || script.contains("containerd-shim") {
         return Some(stop_containers(world, name));
     }
+    if script.contains("crictl stop") {
+        let pod = script.split(['^', '$']).nth(2).unwrap_or_default().to_owned();
+        return Some(done(world.stop_container(name, &pod)));
+    }
     if script.contains("ip link del") {
         return Some(done(true));
     }

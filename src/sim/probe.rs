@@ -52,7 +52,10 @@ fn machine(out: &mut String, host: &SimHost, now: Duration) -> std::fmt::Result 
         }
     }
     for directory in ["/", "/var/lib", "/run"] {
-        writeln!(out, "mount\t{directory}\t{}\t1024\t1000000\trw,relatime", host.free_kib)?;
+        writeln!(out, "mount\t{directory}\t{}\t1024\t1000000\t{}", host.free_kib, host.mount_options)?;
+    }
+    for package in &host.held {
+        writeln!(out, "held\t{package}")?;
     }
     for directory in CA_DIRECTORIES {
         if host.disk.is_directory(directory) {
@@ -113,6 +116,15 @@ fn one(out: &mut String, host: &SimHost, question: &str) -> std::fmt::Result {
             Some(text) => writeln!(out, "certificate\t{what}\t{}", STANDARD.encode(text)),
             None => Ok(()),
         },
+        "pod" => {
+            let (pod, paths) = what.split_once(' ').unwrap_or((what, ""));
+            let Some(running) = host.pods.get(pod) else { return Ok(()) };
+            let now = host.kubernetes_files();
+            match paths.split(' ').find(|path| running.read.get(*path) != now.get(*path)) {
+                Some(path) => writeln!(out, "stale\t{pod}\t{path}"),
+                None => Ok(()),
+            }
+        }
         "etcd-data" if host.disk.is_directory(&format!("{what}/member")) => writeln!(out, "etcd-data\tyes"),
         _ => Ok(()),
     }

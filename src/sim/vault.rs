@@ -23,6 +23,7 @@ struct Entry {
     spec: Option<CertificateSpec>,
     generation: u32,
     issuer_generation: u32,
+    not_before: i64,
     not_after: i64,
 }
 
@@ -55,6 +56,10 @@ impl SimVault {
 
     pub fn uid(&self) -> String {
         format!("uid-of-{}", self.cluster)
+    }
+
+    pub fn etcd_token(&self) -> String {
+        format!("etcd-token-of-{}", self.cluster)
     }
 
     fn now(&self) -> i64 {
@@ -109,16 +114,18 @@ impl VaultView for SimVault {
             let facts = VaultEntryFacts {
                 origin: Origin::Made,
                 spec: entry.spec.clone(),
-                not_before: Some(EPOCH),
+                not_before: Some(entry.not_before),
                 not_after: Some(entry.not_after),
                 serial: Some(format!("{:x}", entry.generation)),
+                authority: None,
                 issuer_current: issuer.is_none_or(|issuer| issuer.generation == entry.issuer_generation),
             };
             (id.clone(), facts)
         });
         VaultFacts {
             cluster_uid: Some(self.uid()),
-            etcd_token: Some(self.uid()),
+            etcd_token: Some(self.etcd_token()),
+            proposed: false,
             etcd_established: durable.established,
             entries: entries.collect(),
             digests,
@@ -146,7 +153,8 @@ impl SecretSource for SimVault {
                 let generation = next.entries.get(id).map_or(1, |entry| entry.generation + 1);
                 let spec = wanted.get(id).cloned();
                 let hours = spec.as_ref().map_or(0, |spec| i64::from(spec.valid_hours));
-                let entry = Entry { spec, generation, issuer_generation: 0, not_after: now + hours * 3600 };
+                let not_after = now + hours * 3600;
+                let entry = Entry { spec, generation, issuer_generation: 0, not_before: now, not_after };
                 next.entries.insert(id.clone(), entry);
             }
             let generations: BTreeMap<KeyId, u32> =

@@ -119,9 +119,16 @@ impl World {
                 self.api_hosts.insert(name.clone());
             }
             if let Some(host) = self.hosts.get_mut(name) {
-                host.pods.insert(pod, Pod { digest, since: now, manifest });
+                let read = host.kubernetes_files();
+                host.pods.insert(pod, Pod { digest, since: now, manifest, read });
             }
         }
+    }
+
+    /// A container ends; the kubelet starts it again when the machine settles.
+    pub fn stop_container(&mut self, name: &HostName, pod: &str) -> bool {
+        let found = self.hosts.get_mut(name).filter(|host| host.is_active("containerd.service"));
+        found.is_some_and(|host| host.pods.remove(pod).is_some())
     }
 
     fn stop_pod(&mut self, name: &HostName, pod: &str) {

@@ -132,6 +132,7 @@ impl Document {
             not_after: entry.facts.as_ref().map(|facts| facts.not_after),
             serial: entry.facts.as_ref().map(|facts| facts.serial.clone()),
             issuer_current,
+            authority: entry.facts.clone().filter(|facts| facts.is_ca),
         }
     }
 }

@@ -13,17 +13,17 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::document::{Document, Entry, VERSION};
+use super::document::{Document, VERSION};
 use super::files::{self, FileError, Staged};
 use super::identity::{self, Identity, IdentityError};
+use super::import::{brought, check_same};
 use super::mint::mint_due;
 use super::resolve::resolve;
 use crate::exec::ports::{PortError, SecretSource};
-use crate::facts::vault::{MintReason, Origin, VaultFacts};
+use crate::facts::vault::{Founding, MintReason, VaultFacts};
 use crate::inventory::ClusterName;
 use crate::pki::authority::BroughtPair;
 use crate::pki::encryption::EncryptionKey;
-use crate::pki::inspect::inspect;
 use crate::pki::issue::IssueError;
 use crate::pki::{CertificateSpec, KeyId, SecretContent, SecretText};
 
@@ -59,6 +59,11 @@ pub enum VaultError {
         "{VAULT_FILE} is gone but {found} is here; restore it from a backup, or remove {found} if this cluster is to be made anew"
     )]
     Vanished { found: &'static str },
+    /// What only looks must leave no trace.
+    #[error("the vault was opened to be looked at only")]
+    ReadOnly,
+    #[error("`{0}` is no cluster id")]
+    NotAnId(String),
     #[error("another process has written vault.age since it was read")]
     ChangedOnDisk,
     #[error("the vault has no `{key}`")]
@@ -89,6 +94,17 @@ pub struct Vault {
     identity: Identity,
     clock: Clock,
     state: Mutex<State>,
+    pub(super) access: Access,
+}
+
+/// What a vault may do to its directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Write,
+    /// Nothing is ever written.
+    Look,
+    /// There is no vault yet; what is shown is what the first apply would begin with.
+    Proposal,
 }
 
 struct State {
@@ -115,33 +131,46 @@ impl Vault {
         if document.cluster != *cluster {
             return Err(VaultError::OtherCluster { found: document.cluster, wanted: cluster.clone() });
         }
-        Ok(Some(Vault {
-            directory: directory.to_owned(),
-            identity: identity.clone(),
-            clock,
-            state: Mutex::new(State { document, sealed }),
-        }))
+        Ok(Some(Vault::around(directory, identity, clock, State { document, sealed })))
     }
 
-    /// Opens the vault, or makes one with a new cluster identity, etcd token and encryption key.
+    fn around(directory: &Utf8Path, identity: &Identity, clock: Clock, state: State) -> Self {
+        let (directory, identity) = (directory.to_owned(), identity.clone());
+        Vault { directory, identity, clock, state: Mutex::new(state), access: Access::Write }
+    }
+
+    /// A vault that is nowhere but in memory.
+    pub(super) fn unwritten(
+        directory: &Utf8Path,
+        identity: &Identity,
+        cluster: &ClusterName,
+        clock: Clock,
+    ) -> Result<Self, VaultError> {
+        let document = Document::new(cluster, new_encryption_key("key-1")?, clock());
+        Ok(Vault::around(directory, identity, clock, State { document, sealed: Vec::new() }))
+    }
+
+    /// Opens the vault, or makes one with a new encryption key, and with the identity that a saved plan
+    /// was made for, or a new one.
     pub fn open_or_create(
         directory: &Utf8Path,
         identity: &Identity,
         cluster: &ClusterName,
         clock: Clock,
+        founding: Option<&Founding>,
     ) -> Result<Self, VaultError> {
         if let Some(vault) = Self::open(directory, identity, cluster, Arc::clone(&clock))? {
             return Ok(vault);
         }
         files::private_directory(directory)?;
         identity::begin_recipients(directory, identity)?;
-        let document = Document::new(cluster, new_encryption_key("key-1")?, clock());
-        let vault = Vault {
-            directory: directory.to_owned(),
-            identity: identity.clone(),
-            clock,
-            state: Mutex::new(State { document: document.clone(), sealed: Vec::new() }),
-        };
+        let vault = Vault::unwritten(directory, identity, cluster, clock)?;
+        let mut document = vault.lock().document.clone();
+        if let Some(Founding { cluster_uid, etcd_token }) = founding {
+            document.cluster_uid =
+                cluster_uid.parse().map_err(|_| VaultError::NotAnId(cluster_uid.clone()))?;
+            document.etcd_token = etcd_token.clone();
+        }
         vault.save(&mut vault.lock(), document)?;
         Ok(vault)
     }
@@ -162,6 +191,7 @@ impl Vault {
         VaultFacts {
             cluster_uid: Some(document.cluster_uid.to_string()),
             etcd_token: Some(document.etcd_token.clone()),
+            proposed: self.access == Access::Proposal,
             etcd_established: document.etcd_established,
             entries: document.entry_facts(),
             digests,
@@ -177,7 +207,7 @@ impl Vault {
     }
 
     /// Takes in pairs that were made elsewhere (see [`crate::pki::authority::load`]). One that the
-    /// vault has already must be the same.
+    /// vault has already must be the same. A vault that may only look takes them into memory.
     pub fn import(&self, pairs: &BTreeMap<KeyId, BroughtPair>) -> Result<(), VaultError> {
         let mut state = self.lock();
         let mut document = state.document.clone();
@@ -192,7 +222,14 @@ impl Vault {
                 Some(held) => check_same(id, held, &entry)?,
             }
         }
-        if changed { self.save(&mut state, document) } else { Ok(()) }
+        match (changed, self.access) {
+            (false, _) => Ok(()),
+            (true, Access::Write) => self.save(&mut state, document),
+            (true, Access::Look | Access::Proposal) => {
+                state.document = document;
+                Ok(())
+            }
+        }
     }
 
     /// Notes that etcd has had its first quorum.
@@ -250,6 +287,9 @@ impl Vault {
 
     /// All of a write but its last step: up to here a crash changes nothing.
     fn stage(&self, state: &State, document: &Document) -> Result<(Staged, Vec<u8>), VaultError> {
+        if self.access != Access::Write {
+            return Err(VaultError::ReadOnly);
+        }
         let path = self.directory.join(VAULT_FILE);
         let on_disk = files::read_optional(&path)?.unwrap_or_default();
         if on_disk != state.sealed {
@@ -290,36 +330,6 @@ fn port_error(error: VaultError) -> PortError {
         cause = error.source();
     }
     PortError(text)
-}
-
-fn brought(id: &KeyId, pair: &BroughtPair) -> Result<Entry, VaultError> {
-    let facts = match &pair.certificate {
-        Some(text) => Some(
-            inspect(text)
-                .map_err(|source| VaultError::Issue { key: id.clone(), source: IssueError::from(source) })?,
-        ),
-        None => None,
-    };
-    Ok(Entry {
-        origin: Origin::Brought,
-        spec: None,
-        certificate: pair.certificate.clone(),
-        key: pair.key.clone(),
-        issuer_spki_sha256: None,
-        facts,
-    })
-}
-
-/// By public key: a CA certificate may be renewed around the same key.
-fn check_same(id: &KeyId, held: &Entry, given: &Entry) -> Result<(), VaultError> {
-    let (have, given) = (spki(id, held)?, spki(id, given)?);
-    if have == given { Ok(()) } else { Err(VaultError::Differs { key: id.clone(), have, given }) }
-}
-
-fn spki(id: &KeyId, entry: &Entry) -> Result<String, VaultError> {
-    let key = crate::pki::issue::PrivateKey::parse(entry.key.expose())
-        .map_err(|source| VaultError::Issue { key: id.clone(), source })?;
-    Ok(key.spki_sha256())
 }
 
 fn new_encryption_key(name: &str) -> Result<EncryptionKey, VaultError> {

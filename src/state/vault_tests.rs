@@ -5,7 +5,7 @@ use std::fs;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::pki::inspect::CertificateFacts;
+use crate::pki::inspect::{CertificateFacts, inspect};
 use crate::pki::issue::{PrivateKey, issue_authority};
 use crate::pki::spec::certificates;
 use crate::pki::spec::tests::{cluster, host};
@@ -22,7 +22,7 @@ fn clock(now: i64) -> Clock {
 }
 
 fn vault(scratch: &Scratch, identity: &Identity) -> Vault {
-    Vault::open_or_create(&scratch.0, identity, &name("prod"), clock(NOW)).unwrap()
+    Vault::open_or_create(&scratch.0, identity, &name("prod"), clock(NOW), None).unwrap()
 }
 
 fn wanted(workers: usize) -> BTreeMap<KeyId, CertificateSpec> {
@@ -56,7 +56,8 @@ fn what_was_minted_is_never_made_again() {
     first.mint(&wanted(2)).unwrap();
     assert_eq!(serials(&first), before);
     // Another process, later.
-    let second = Vault::open_or_create(&scratch.0, &identity, &name("prod"), clock(NOW + 9999)).unwrap();
+    let second =
+        Vault::open_or_create(&scratch.0, &identity, &name("prod"), clock(NOW + 9999), None).unwrap();
     second.mint(&wanted(3)).unwrap();
     let mut after = serials(&second);
     assert!(after.remove(&KeyId("w-2/kubelet".into())).is_some());
@@ -192,7 +193,7 @@ fn a_vault_that_vanished_is_not_made_anew() {
     let (scratch, identity) = (Scratch::new(), Identity::generate());
     vault(&scratch, &identity).mint(&wanted(0)).unwrap();
     fs::remove_file(scratch.0.join(VAULT_FILE)).unwrap();
-    let error = Vault::open_or_create(&scratch.0, &identity, &name("prod"), clock(NOW)).err().unwrap();
+    let error = Vault::open_or_create(&scratch.0, &identity, &name("prod"), clock(NOW), None).err().unwrap();
     assert!(matches!(error, VaultError::Vanished { .. }), "{error}");
 }
 

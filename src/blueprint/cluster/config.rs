@@ -32,7 +32,7 @@ fn kubeadm_config(inputs: &ClusterInputs) -> Value {
 /// kubeadm fails its `init` and `config validate`.
 fn cluster_configuration(inputs: &ClusterInputs) -> Value {
     let inventory = inputs.inventory;
-    let settings = cluster_extra_args(inventory, inputs.cluster_uid);
+    let settings = cluster_extra_args(inventory, inputs.etcd_token);
     let mut api_server = component(&settings.api_server);
     if !inventory.api_server.cert_sans.is_empty() {
         api_server.insert("certSANs".into(), json!(inventory.api_server.cert_sans));

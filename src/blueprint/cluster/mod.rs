@@ -31,7 +31,7 @@ pub struct ClusterInputs<'a> {
     pub release: &'a MinorRelease,
     /// PEM certificate of the cluster's CA.
     pub ca_certificate: &'a str,
-    pub cluster_uid: &'a str,
+    pub etcd_token: &'a str,
 }
 
 /// The cluster's objects in the order in which they are applied.

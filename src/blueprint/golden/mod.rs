@@ -90,7 +90,8 @@ fn blueprint(scenario: &str, version: &str, host: &str) -> HostBlueprint {
         ..HostTraits::default()
     };
     let pod_cidrs = assign_pod_cidrs(&inventory, &BTreeMap::new()).unwrap();
-    host_blueprint(&inventory, release, CLUSTER_UID, &pod_cidrs, &inventory.hosts[host], &traits)
+    let identity = ClusterIdentity { uid: CLUSTER_UID, etcd_token: CLUSTER_UID };
+    host_blueprint(&inventory, release, identity, &pod_cidrs, &inventory.hosts[host], &traits)
 }
 
 /// The recorded versions: at least the default patch of every supported minor once all are there.

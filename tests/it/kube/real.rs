@@ -174,7 +174,7 @@ fn objects(inventory: &Inventory) -> ClusterObjects {
         inventory,
         release: release_of(inventory.version).unwrap(),
         ca_certificate: "certificate\n",
-        cluster_uid: "uid",
+        etcd_token: "token",
     })
 }
 
