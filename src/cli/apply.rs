@@ -213,7 +213,7 @@ impl DesiredObjects for Objects<'_> {
         let ca = self.0.vault.ca_certificate()?;
         let ca = ca.ok_or_else(|| PortError("the cluster has no CA yet".to_owned()))?;
         let uid = self.0.vault.facts(std::iter::empty()).cluster_uid.unwrap_or_default();
-        desired_objects(&self.0.inventory, &ca, &uid, set)
+        desired_objects(&self.0.inventory, &self.0.manifests, &ca, &uid, set)
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use keelwright::blueprint::cluster::{
-    ClusterInputs, ClusterObjects, cluster_objects, covers, node_patch, node_wish, object_key, object_title,
-    parse_manifest,
+    ClusterInputs, ClusterObjects, Manifests, cluster_objects, covers, node_patch, node_wish, object_key,
+    object_title, parse_manifest,
 };
 use keelwright::exec::{Etcd, KubeApi, SystemClock};
 use keelwright::inventory::{HostName, Inventory, Origin, parse};
@@ -175,6 +175,7 @@ fn objects(inventory: &Inventory) -> ClusterObjects {
         release: release_of(inventory.version).unwrap(),
         ca_certificate: "certificate\n",
         cluster_uid: "uid",
+        manifests: &Manifests::default(),
     })
 }
 
