@@ -12,9 +12,9 @@ use keelwright::blueprint::cluster::{
     ClusterInputs, ClusterObjects, Manifests, cluster_objects, covers, node_patch, node_wish, object_key,
     object_title, parse_manifest,
 };
-use keelwright::exec::{Etcd, KubeApi, SystemClock};
+use keelwright::exec::{Etcd, KubeApi, SystemClock, drain, uncordon};
 use keelwright::inventory::{HostName, Inventory, Origin, parse};
-use keelwright::kube::{Credentials, Dialer, Endpoint, EtcdClient, KubeClient, TcpDialer, drain, uncordon};
+use keelwright::kube::{Credentials, Dialer, Endpoint, EtcdClient, KubeClient, TcpDialer};
 use keelwright::release::release_of;
 use serde_json::{Value, json};
 
