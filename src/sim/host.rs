@@ -71,6 +71,9 @@ pub struct SimHost {
     pub cpus: u32,
     pub memory_kib: u64,
     pub free_kib: u64,
+    pub free_inodes: u64,
+    /// Of every file system.
+    pub mount_options: String,
     pub cgroup_v2: bool,
     /// How much longer everything takes here, in percent.
     pub slowness: u32,
@@ -114,6 +117,8 @@ impl SimHost {
             cpus: 4,
             memory_kib: 8 << 20,
             free_kib: 40 << 20,
+            free_inodes: 1_000_000,
+            mount_options: "rw,relatime".to_owned(),
             cgroup_v2: true,
             slowness: 100,
             epoch: 0,

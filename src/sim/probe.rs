@@ -52,7 +52,8 @@ fn machine(out: &mut String, host: &SimHost, now: Duration) -> std::fmt::Result 
         }
     }
     for directory in ["/", "/var/lib", "/run"] {
-        writeln!(out, "mount\t{directory}\t{}\t1024\t1000000\trw,relatime", host.free_kib)?;
+        let (kib, inodes, options) = (host.free_kib, host.free_inodes, &host.mount_options);
+        writeln!(out, "mount\t{directory}\t{kib}\t1024\t{inodes}\t{options}")?;
     }
     for directory in CA_DIRECTORIES {
         if host.disk.is_directory(directory) {

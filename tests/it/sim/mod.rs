@@ -1,6 +1,7 @@
 //! Simulated fleets: scenarios, crashes at every boundary, thousands of seeds.
 
 mod crashes;
+mod rows;
 mod scenarios;
 mod seeds;
 mod support;
