@@ -7,12 +7,13 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::apply::block_on;
+use super::bundle_error::failure;
 use super::inventory::load;
 use super::{CommandError, ErrorKind};
 use crate::blueprint::cluster::{WantedManifest, release_manifest, wanted_manifests};
 use crate::bundle::source::local::{Binaries, Local};
 use crate::bundle::source::remote::{Remote, RemoteOptions};
-use crate::bundle::{self, BundleError, Event, GoBuilder, Request, Rootfs, Sources};
+use crate::bundle::{self, Event, GoBuilder, Request, Rootfs, Sources};
 use crate::inventory::Inventory;
 use crate::lab::{Lab, Progress};
 use crate::release::KubeVersion;
@@ -347,60 +348,4 @@ fn cache() -> Result<Utf8PathBuf, CommandError> {
     // go and the linker run elsewhere, so a relative path would mean another place to them
     let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
     Ok(here.map_or(cache.clone(), |here| here.join(cache)))
-}
-
-pub(super) fn failure(error: BundleError) -> CommandError {
-    let (kind, hint) = advice(&error);
-    let failed = CommandError::new(kind, error);
-    match hint {
-        Some(hint) => failed.hint(hint),
-        None => failed,
-    }
-}
-
-/// What kind of failure it is and what to do next.
-fn advice(error: &BundleError) -> (ErrorKind, Option<&'static str>) {
-    match error {
-        BundleError::UnsupportedMinor(_) | BundleError::NotTls { .. } | BundleError::Reference { .. } => {
-            (ErrorKind::Usage, None)
-        }
-        BundleError::NoRootfs { .. } => {
-            (ErrorKind::Usage, Some("give one with --rootfs DIR, or leave these out with --only"))
-        }
-        BundleError::NoModuleSet { .. } => {
-            (ErrorKind::Usage, Some("take another version, or --from upstream"))
-        }
-        BundleError::OtherBundle { .. } => (ErrorKind::Refused, Some("give another directory with --output")),
-        BundleError::NoGo { .. } => {
-            (ErrorKind::Failed, Some("install Go 1.26 or later, or take --from upstream"))
-        }
-        BundleError::Manifest { .. } => {
-            (ErrorKind::Failed, Some("remove the directory and make the bundle again"))
-        }
-        BundleError::Checksum { .. } | BundleError::Truncated { .. } => {
-            (ErrorKind::Failed, Some("run it again; if it happens twice, what serves the file is not right"))
-        }
-        BundleError::WrongBinary { .. } | BundleError::OtherVersion { .. } => {
-            (ErrorKind::Failed, Some("check --arch and --kubernetes-version against the source"))
-        }
-        BundleError::UnusableManifest { .. } => {
-            (ErrorKind::Usage, Some("look at what its source has: it must be YAML of Kubernetes objects"))
-        }
-        BundleError::NoManifest { .. } => {
-            (ErrorKind::Usage, Some("collect it: keelwright bundle --inventory FILE"))
-        }
-        BundleError::Io { .. }
-        | BundleError::BadElf { .. }
-        | BundleError::Missing { .. }
-        | BundleError::GoBuild { .. }
-        | BundleError::Client { .. }
-        | BundleError::Certificates { .. }
-        | BundleError::Fetch { .. }
-        | BundleError::Status { .. }
-        | BundleError::TooLarge { .. }
-        | BundleError::NoChecksum { .. }
-        | BundleError::NotInArchive { .. }
-        | BundleError::Pull { .. }
-        | BundleError::OddImage { .. } => (ErrorKind::Failed, None),
-    }
 }

@@ -3,6 +3,7 @@
 pub mod adapters;
 pub mod apply;
 pub mod bundle;
+mod bundle_error;
 pub mod check;
 pub mod completions;
 pub mod error;

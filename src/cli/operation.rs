@@ -214,7 +214,7 @@ fn open_manifests(
         let found = manifest_texts(&wanted, bundle, directory).map_err(|error| match error {
             bundle::BundleError::NoManifest { .. } => CommandError::new(ErrorKind::Usage, error)
                 .hint(format!("collect what the inventory needs:\n    keelwright bundle --inventory {path}")),
-            other => crate::cli::bundle::failure(other),
+            other => super::bundle_error::failure(other),
         })?;
         if !texts.is_empty() && texts != found {
             let error = "the bundles of the architectures have different manifests";

@@ -126,9 +126,7 @@ mod tests {
     fn is_cleaned(path: &str) -> bool {
         let below =
             |tree: &&str| path == *tree || path.strip_prefix(*tree).is_some_and(|rest| rest.starts_with('/'));
-        TREES.iter().any(|tree| below(tree))
-            || CONTENTS.iter().any(|tree| below(tree))
-            || SHARED.contains(&path)
+        TREES.iter().any(&below) || CONTENTS.iter().any(below) || SHARED.contains(&path)
     }
 
     #[test]
