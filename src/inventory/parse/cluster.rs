@@ -332,13 +332,14 @@ fn plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
         }
         "calico" => release("Calico").map(NetworkPlugin::Calico),
         "cilium" => {
-            if !table.has("source") {
+            let release = release("Cilium");
+            if table.has("source") {
+                release.map(NetworkPlugin::Cilium)
+            } else {
                 // cilium/cilium#16498: 1.9 was the last one with a manifest, far too old for any minor here.
                 let help = "render its chart, `helm template cilium cilium --repo https://helm.cilium.io \
                             --version X.Y.Z --namespace kube-system > cilium.yaml`, and add source: cilium.yaml";
                 name.error("Cilium publishes no manifest: it needs a source", help)
-            } else {
-                release("Cilium").map(NetworkPlugin::Cilium)
             }
         }
         "flannel" => release("flannel").map(NetworkPlugin::Flannel),
