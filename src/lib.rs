@@ -10,6 +10,7 @@
 //! - [`facts`] PURE: what was observed, and the script that observes it
 //! - [`plan`] PURE: the steps between the two
 //! - [`command`] PURE: an argv, its quoting, its output
+//! - [`script`] PURE: the operations a host does in one stage
 //! - [`render`] PURE: text from embedded templates, YAML from values
 //! - [`exec`]: runs a plan through ports; real, simulated and recording adapters implement them
 //! - [`ssh`], [`kube`], [`bundle`], [`state`], [`lab`]: the adapters that touch the world
@@ -30,6 +31,7 @@ pub mod pki;
 pub mod plan;
 pub mod release;
 pub mod render;
+pub mod script;
 pub mod sim;
 pub mod ssh;
 pub mod state;

@@ -136,8 +136,8 @@ pub(super) fn binaries(host: &Host) -> BTreeMap<String, Binary> {
     binaries
 }
 
-/// Images that must be there before the static pods and add-ons ask for them: kubeadm's, by role. Those of a
-/// network plugin's manifest are not known here.
+/// Images that must be there before the static pods and add-ons ask for them: kubeadm's, by role. Those of
+/// manifests come with the bundle that has the manifest.
 pub(super) fn images(inventory: &Inventory, release: &MinorRelease, host: &Host) -> BTreeSet<String> {
     let mut images = vec![Image::Pause];
     if host.is_control_plane() {

@@ -54,6 +54,7 @@ fn start(request: &Request, output: &Utf8Path) -> Result<BundleManifest, BundleE
             arch,
             files: Vec::new(),
             images: Vec::new(),
+            manifests: Vec::new(),
         });
     }
     let found = super::open(output)?;

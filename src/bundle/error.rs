@@ -54,6 +54,10 @@ pub enum BundleError {
     Truncated { url: String, got: u64, expected: u64 },
     #[error("{url} is larger than the {limit} bytes allowed for it")]
     TooLarge { url: String, limit: u64 },
+    #[error("{name} is not in the bundle {place}, or is another one than the inventory means")]
+    NoManifest { name: String, place: Utf8PathBuf },
+    #[error("manifest {name} cannot be used")]
+    UnusableManifest { name: String, source: crate::blueprint::cluster::ManifestError },
     #[error("{url} has SHA-256 {got}, expected {expected}")]
     Checksum { url: String, expected: Sha256, got: Sha256 },
     #[error("{url} does not state a SHA-256 of {file}")]

@@ -11,6 +11,7 @@ mod gobuild;
 mod hash;
 mod image;
 pub mod item;
+mod manifests;
 pub mod request;
 mod rootfs;
 pub mod source;
@@ -28,10 +29,12 @@ pub use error::BundleError;
 pub use gobuild::GoBuilder;
 pub use hash::Fingerprint;
 pub use item::Item;
+pub use manifests::{collect_manifests, manifest_texts};
 pub use request::{Request, cache_directory};
 pub use rootfs::Rootfs;
 pub use verify::{Finding, Verified, open, verify};
 
+use crate::release::Sha256;
 use source::local::Local;
 use source::remote::Remote;
 
@@ -71,6 +74,19 @@ pub enum Event {
         elapsed: Duration,
         number: usize,
         of: usize,
+    },
+    /// A manifest, or an image that one names, is in place; `kept`: it was there already, unchanged.
+    Extra {
+        what: String,
+        size: u64,
+        elapsed: Duration,
+        kept: bool,
+    },
+    /// A manifest was fetched of which nobody had said what it must hash to.
+    FirstFetch {
+        name: String,
+        url: String,
+        sha256: Sha256,
     },
     /// An item was there already, unchanged.
     Kept {

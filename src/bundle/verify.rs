@@ -84,11 +84,15 @@ pub fn verify(directory: &Utf8Path) -> Result<Verified, BundleError> {
     for image in &manifest.images {
         check(directory, &image.path, image.size, &image.sha256, &mut findings)?;
     }
+    for manifest in &manifest.manifests {
+        check(directory, &manifest.path, manifest.size, &manifest.sha256, &mut findings)?;
+    }
     let listed: BTreeSet<&Utf8Path> = manifest
         .files
         .iter()
         .map(|file| file.path.as_path())
         .chain(manifest.images.iter().map(|image| image.path.as_path()))
+        .chain(manifest.manifests.iter().map(|manifest| manifest.path.as_path()))
         .chain([Utf8Path::new(MANIFEST_NAME)])
         .collect();
     let mut found = Vec::new();

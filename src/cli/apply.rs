@@ -225,7 +225,7 @@ impl DesiredObjects for Objects<'_> {
         let ca = self.0.vault.ca_certificate()?;
         let ca = ca.ok_or_else(|| PortError("the cluster has no CA yet".to_owned()))?;
         let token = self.0.vault.facts(std::iter::empty()).etcd_token.unwrap_or_default();
-        desired_objects(&self.0.inventory, &ca, &token, set)
+        desired_objects(&self.0.inventory, &self.0.manifests, &ca, &token, set)
     }
 }
 

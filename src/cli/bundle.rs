@@ -1,15 +1,20 @@
 //! `keelwright bundle`: the artifacts of one Kubernetes version, checksummed.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::apply::block_on;
+use super::bundle_error::failure;
+use super::inventory::load;
 use super::{CommandError, ErrorKind};
+use crate::blueprint::cluster::{WantedManifest, release_manifest, wanted_manifests};
 use crate::bundle::source::local::{Binaries, Local};
 use crate::bundle::source::remote::{Remote, RemoteOptions};
-use crate::bundle::{self, BundleError, Event, GoBuilder, Request, Rootfs, Sources};
+use crate::bundle::{self, Event, GoBuilder, Request, Rootfs, Sources};
+use crate::inventory::Inventory;
 use crate::lab::{Lab, Progress};
 use crate::release::KubeVersion;
 use crate::release::artifact::{Arch, BundleManifest};
@@ -18,7 +23,10 @@ use crate::release::catalog;
 /// Collect the artifacts of one Kubernetes version
 ///
 /// A bundle is a directory with every executable and image a cluster of that version needs, each with its
-/// SHA-256. Run it again to complete or repair it.
+/// SHA-256. Run it again to complete or repair it. With --inventory it also has the manifests of the
+/// network plugin and the add-ons, and the images they name.
+///
+/// Example: keelwright bundle --inventory prod.yaml
 ///
 /// Example: keelwright bundle --kubernetes-version v1.37.1 --output /srv/bundles/v1.37.1
 #[derive(Debug, clap::Args)]
@@ -46,10 +54,13 @@ enum BundleCommand {
 
 #[derive(Debug, clap::Args)]
 struct MakeArgs {
-    /// The Kubernetes version, such as v1.37.1; by default the newest supported
+    /// Everything this inventory needs: its version, its machines' architectures, its directory, its manifests
+    #[arg(short, long, value_name = "FILE")]
+    inventory: Option<Utf8PathBuf>,
+    /// The Kubernetes version, such as v1.37.1; by default the inventory's, or the newest supported
     #[arg(long, value_name = "VERSION")]
     kubernetes_version: Option<KubeVersion>,
-    /// The machines' architecture: amd64 or arm64; by default this machine's
+    /// The machines' architecture: amd64 or arm64; by default the inventory's, or this machine's
     #[arg(long)]
     arch: Option<Arch>,
     /// The bundle's directory; by default bundles/VERSION-ARCH in the cache
@@ -64,7 +75,7 @@ struct MakeArgs {
     /// Only these executables, images or groups: control-plane, runtime, cni, files, images
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
-    /// Also these: kubeadm, agnhost, etcdctl, etcdutl
+    /// Also these: kubeadm, agnhost, etcdctl, etcdutl, and the network plugins calico and flannel
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     with: Vec<String>,
     /// A Debian root file system to take runc, CNI plugins and iptables from; by default the lab's
@@ -113,18 +124,65 @@ pub fn run(args: BundleArgs) -> Result<ExitCode, CommandError> {
 }
 
 fn make(args: MakeArgs) -> Result<ExitCode, CommandError> {
-    let items = bundle::item::select(&args.only, &args.with).map_err(|error| {
+    let (plugins, with) =
+        args.with.iter().cloned().partition::<Vec<_>, _>(|name| release_manifest(name).is_some());
+    let items = bundle::item::select(&args.only, &with).map_err(|error| {
         CommandError::new(ErrorKind::Usage, error).hint(format!("groups are {}", groups()))
     })?;
-    let version = args.kubernetes_version.unwrap_or_else(catalog::default_version);
-    let arch = args.arch.map_or_else(this_arch, Ok)?;
-    let request = Request::new(version, arch, items, args.etcd_version).map_err(failure)?;
-    let cache = cache()?;
-    let output = match args.output {
-        Some(output) => output,
-        None => default_directory(version, arch)?,
+    let inventory = args.inventory.as_deref().map(load).transpose()?;
+    let of_inventory = inventory.as_ref().map(|inventory| inventory.version);
+    let version = args.kubernetes_version.or(of_inventory).unwrap_or_else(catalog::default_version);
+    let mut manifests = inventory.as_ref().map(wanted_manifests).unwrap_or_default();
+    for plugin in plugins.iter().filter_map(|name| release_manifest(name)) {
+        if !manifests.iter().any(|known| known.name == plugin.name) {
+            manifests.push(plugin);
+        }
+    }
+    let directory = inventory.as_ref().and_then(|inventory| inventory.artifacts.bundle.clone());
+    let output = args.output.clone().or(directory);
+    for arch in architectures(args.arch, inventory.as_ref(), output.as_deref())? {
+        let request =
+            Request::new(version, arch, items.clone(), args.etcd_version.clone()).map_err(failure)?;
+        let output = match &output {
+            Some(output) => output.clone(),
+            None => default_directory(version, arch)?,
+        };
+        one(&args, request, &manifests, &output)?;
+        println!("{output}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The machines' architectures; each has a bundle, so more than one cannot share a directory.
+fn architectures(
+    asked: Option<Arch>,
+    inventory: Option<&Inventory>,
+    output: Option<&Utf8Path>,
+) -> Result<BTreeSet<Arch>, CommandError> {
+    let all: BTreeSet<Arch> = match (asked, inventory) {
+        (Some(arch), _) => [arch].into(),
+        (None, Some(inventory)) => inventory.hosts.values().map(|host| host.arch).collect(),
+        (None, None) => [this_arch()?].into(),
     };
-    let mut sources = sources(&args.from, args.rootfs, args.ca_file.as_deref(), &cache, arch)?;
+    match output {
+        Some(output) if all.len() > 1 => {
+            let error = format!("{output} would hold the bundles of {} architectures", all.len());
+            Err(CommandError::new(ErrorKind::Usage, error)
+                .hint("leave the directory out, or make each one: --arch amd64 --output DIR"))
+        }
+        Some(_) | None => Ok(all),
+    }
+}
+
+/// Makes one bundle.
+fn one(
+    args: &MakeArgs,
+    request: Request,
+    manifests: &[WantedManifest],
+    output: &Utf8Path,
+) -> Result<(), CommandError> {
+    let (version, arch, cache) = (request.version, request.arch, cache()?);
+    let mut sources = sources(&args.from, args.rootfs.clone(), args.ca_file.as_deref(), &cache, arch)?;
     if let Sources::Local(local) = &mut sources
         && local.check(&request).is_err()
         && this_arch().is_ok_and(|own| own == arch)
@@ -132,10 +190,29 @@ fn make(args: MakeArgs) -> Result<ExitCode, CommandError> {
         local.rootfs = Some(lab_rootfs(&cache, arch)?);
     }
     eprintln!("Bundle of Kubernetes {version} for {arch} in {output}");
-    let manifest = block_on(bundle::collect(&request, &sources, &output, &show))?.map_err(failure)?;
+    let mut manifest = block_on(bundle::collect(&request, &sources, output, &show))?.map_err(failure)?;
+    if !manifests.is_empty() {
+        // Nothing makes these here: they are fetched wherever the executables come from.
+        let upstream;
+        let remote = match &sources {
+            Sources::Remote(remote) => remote,
+            Sources::Local(_) => {
+                let options =
+                    RemoteOptions { authorities: args.ca_file.as_deref(), ..RemoteOptions::default() };
+                upstream = Remote::new(options, &downloads(&cache)).map_err(failure)?;
+                &upstream
+            }
+        };
+        let collected = bundle::collect_manifests(manifests, remote, output, &show);
+        manifest = block_on(collected)?.map_err(failure)?;
+    }
     eprintln!("{}", summary(&manifest));
-    println!("{output}");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// A directory of this run's for what is under way.
+fn downloads(cache: &Utf8Path) -> Utf8PathBuf {
+    cache.join("downloads").join(std::process::id().to_string())
 }
 
 /// The sources that `--from` combines to.
@@ -172,10 +249,7 @@ fn sources(
         Some(binaries) => {
             Ok(Sources::Local(Local { binaries, rootfs: rootfs.map(|root| Rootfs::new(root, arch)) }))
         }
-        None => {
-            let scratch = cache.join("downloads").join(std::process::id().to_string());
-            Remote::new(options, &scratch).map(Sources::Remote).map_err(failure)
-        }
+        None => Remote::new(options, &downloads(cache)).map(Sources::Remote).map_err(failure),
     }
 }
 
@@ -214,15 +288,24 @@ fn show(event: Event) {
         Event::Done { item, path: _, size, elapsed, number, of } => {
             eprintln!("[{number:>2}/{of}] {item}: {} in {}", megabytes(size), seconds(elapsed));
         }
+        Event::Extra { what, kept: true, .. } => eprintln!("        {what}: unchanged"),
+        Event::Extra { what, size, elapsed, kept: false } => {
+            eprintln!("        {what}: {} in {}", megabytes(size), seconds(elapsed));
+        }
+        Event::FirstFetch { name, url, sha256 } => eprintln!(
+            "        {name}: nobody stated the SHA-256 of {url}; from now on it is {sha256}. To have it checked\n        \
+             everywhere, put it into the inventory"
+        ),
         Event::Kept { item, number, of } => eprintln!("[{number:>2}/{of}] {item}: unchanged"),
     }
 }
 
 fn summary(manifest: &BundleManifest) -> String {
     format!(
-        "{} executables and {} images, {}",
+        "{} executables, {} images and {} manifests, {}",
         manifest.files.len(),
         manifest.images.len(),
+        manifest.manifests.len(),
         megabytes(manifest.total_size())
     )
 }
@@ -265,54 +348,4 @@ fn cache() -> Result<Utf8PathBuf, CommandError> {
     // go and the linker run elsewhere, so a relative path would mean another place to them
     let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
     Ok(here.map_or(cache.clone(), |here| here.join(cache)))
-}
-
-fn failure(error: BundleError) -> CommandError {
-    let (kind, hint) = advice(&error);
-    let failed = CommandError::new(kind, error);
-    match hint {
-        Some(hint) => failed.hint(hint),
-        None => failed,
-    }
-}
-
-/// What kind of failure it is and what to do next.
-fn advice(error: &BundleError) -> (ErrorKind, Option<&'static str>) {
-    match error {
-        BundleError::UnsupportedMinor(_) | BundleError::NotTls { .. } | BundleError::Reference { .. } => {
-            (ErrorKind::Usage, None)
-        }
-        BundleError::NoRootfs { .. } => {
-            (ErrorKind::Usage, Some("give one with --rootfs DIR, or leave these out with --only"))
-        }
-        BundleError::NoModuleSet { .. } => {
-            (ErrorKind::Usage, Some("take another version, or --from upstream"))
-        }
-        BundleError::OtherBundle { .. } => (ErrorKind::Refused, Some("give another directory with --output")),
-        BundleError::NoGo { .. } => {
-            (ErrorKind::Failed, Some("install Go 1.26 or later, or take --from upstream"))
-        }
-        BundleError::Manifest { .. } => {
-            (ErrorKind::Failed, Some("remove the directory and make the bundle again"))
-        }
-        BundleError::Checksum { .. } | BundleError::Truncated { .. } => {
-            (ErrorKind::Failed, Some("run it again; if it happens twice, what serves the file is not right"))
-        }
-        BundleError::WrongBinary { .. } | BundleError::OtherVersion { .. } => {
-            (ErrorKind::Failed, Some("check --arch and --kubernetes-version against the source"))
-        }
-        BundleError::Io { .. }
-        | BundleError::BadElf { .. }
-        | BundleError::Missing { .. }
-        | BundleError::GoBuild { .. }
-        | BundleError::Client { .. }
-        | BundleError::Certificates { .. }
-        | BundleError::Fetch { .. }
-        | BundleError::Status { .. }
-        | BundleError::TooLarge { .. }
-        | BundleError::NoChecksum { .. }
-        | BundleError::NotInArchive { .. }
-        | BundleError::Pull { .. }
-        | BundleError::OddImage { .. } => (ErrorKind::Failed, None),
-    }
 }

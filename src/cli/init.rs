@@ -1,34 +1,37 @@
 //! `keelwright init`: a commented inventory to start from.
 
-use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::{CommandError, ErrorKind};
-use crate::inventory::ClusterName;
+use crate::inventory::{ClusterName, HostName, Origin, parse};
 use crate::release::KubeVersion;
 use crate::release::catalog::{default_version, release_of};
 
 /// Write a commented starter inventory
 ///
-/// Its addresses are examples (192.0.2.0/24): replace them with those of your machines. An existing file
-/// is left alone unless --force is given.
+/// Give the addresses of your machines, or how many there are to be: then the addresses are examples
+/// (192.0.2.0/24) for you to replace. An existing file is left alone unless --force is given.
 ///
-/// Example: keelwright init --name prod --control-planes 3 --workers 2
+/// Example: keelwright init --name prod --control-planes 10.0.0.11,10.0.0.12,10.0.0.13 --workers db-1=10.0.0.21
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
     /// Name the cluster
     #[arg(long, default_value = "my-cluster", value_parser = ClusterName::parse)]
     name: ClusterName,
-    /// How many control planes: 1, 3, 5 or 7, because each has a member of etcd
-    #[arg(long, value_name = "N", default_value = "1", value_parser = odd)]
-    control_planes: u8,
-    /// How many workers, at most 200; without any, control planes take workloads too
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=200))]
-    workers: u8,
+    /// Control planes, [NAME=]ADDRESS each, or how many: 1, 3, 5 or 7, because each has a member of etcd
+    #[arg(long, value_name = "N|ADDRESS,...", default_value = "1")]
+    control_planes: Machines,
+    /// Workers, or how many, at most 200; with 0, control planes take workloads too
+    #[arg(long, value_name = "N|ADDRESS,...", default_value = "2")]
+    workers: Machines,
+    /// Log in to the machines as USER [default: what ~/.ssh/config says, or your own name]
+    #[arg(long, value_name = "USER")]
+    ssh_user: Option<String>,
     /// Which Kubernetes, as vMAJOR.MINOR.PATCH [default: the newest supported]
     #[arg(long, value_name = "VERSION", value_parser = supported)]
     kubernetes_version: Option<KubeVersion>,
@@ -40,10 +43,61 @@ pub struct InitArgs {
     force: bool,
 }
 
-fn odd(text: &str) -> Result<u8, String> {
-    match text.parse() {
-        Ok(count @ (1 | 3 | 5 | 7)) => Ok(count),
-        Ok(_) | Err(_) => Err("use 1, 3, 5 or 7: an even etcd member adds no safety".into()),
+/// Machines that exist, or a number of examples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Machines {
+    Count(u8),
+    /// Names, where they were given, and addresses.
+    Named(Vec<(Option<HostName>, IpAddr)>),
+}
+
+impl std::str::FromStr for Machines {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(count) = text.parse::<u16>() {
+            let count = u8::try_from(count).ok().filter(|count| *count <= 200);
+            return count.map(Machines::Count).ok_or_else(|| "want at most 200; add more by hand".into());
+        }
+        let machine = |text: &str| {
+            let (name, address) = match text.split_once('=') {
+                Some((name, address)) => (Some(name), address),
+                None => (None, text),
+            };
+            let name = name.map(HostName::parse).transpose().map_err(|error| error.to_string())?;
+            let address = address.parse().map_err(|_| format!("{address:?} is not an IP address"))?;
+            Ok((name, address))
+        };
+        text.split(',').map(machine).collect::<Result<_, String>>().map(Machines::Named)
+    }
+}
+
+impl Machines {
+    fn is_empty(&self) -> bool {
+        matches!(self, Machines::Count(0))
+    }
+
+    /// Lines of the inventory; those without a name are numbered after `stem`.
+    fn lines(&self, stem: &str, first_example: u8, roles: &str) -> String {
+        let line = |name: &str, address: &str| {
+            // An IPv6 address has colons, which YAML would take for a map.
+            let quote = if address.contains(':') { "'" } else { "" };
+            format!("  - {{name: {name}, address: {quote}{address}{quote}, roles: [{roles}]}}\n")
+        };
+        match self {
+            Machines::Count(count) => (1..=*count)
+                .map(|number| {
+                    line(&format!("{stem}-{number}"), &format!("192.0.2.{}", first_example + number))
+                })
+                .collect(),
+            Machines::Named(machines) => (1..)
+                .zip(machines)
+                .map(|(number, (name, address))| {
+                    let name = name.as_ref().map_or(format!("{stem}-{number}"), ToString::to_string);
+                    line(&name, &address.to_string())
+                })
+                .collect(),
+        }
     }
 }
 
@@ -54,6 +108,8 @@ fn supported(text: &str) -> Result<KubeVersion, String> {
 
 #[derive(Debug, thiserror::Error)]
 enum InitError {
+    #[error("these machines make no cluster\n\n{0}\n")]
+    Machines(String),
     #[error("{0} exists already")]
     Exists(Utf8PathBuf),
     #[error("cannot write {path}")]
@@ -62,7 +118,13 @@ enum InitError {
 
 pub fn run(args: InitArgs) -> Result<ExitCode, CommandError> {
     let version = args.kubernetes_version.unwrap_or_else(default_version);
-    let text = starter(&args.name, version, args.control_planes, args.workers);
+    let user = args.ssh_user.as_deref();
+    let text = starter(&args.name, version, &args.control_planes, &args.workers, user);
+    let origin = Origin { file: args.output.as_str(), base: Utf8Path::new("/"), home: None };
+    if let Err(problems) = parse(text.as_bytes(), &origin) {
+        return Err(CommandError::new(ErrorKind::Usage, InitError::Machines(problems.render(&text)))
+            .hint("nothing was written"));
+    }
     if args.output == "-" {
         return match io::stdout().write_all(text.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -78,7 +140,12 @@ pub fn run(args: InitArgs) -> Result<ExitCode, CommandError> {
         }
         _ => CommandError::new(ErrorKind::Usage, InitError::Write { path: args.output.clone(), source }),
     })?;
-    eprintln!("wrote {}: put your machines' addresses in, then run\n    keelwright check", args.output);
+    let (path, examples) = (&args.output, [&args.control_planes, &args.workers]);
+    let examples = examples.iter().any(|machines| matches!(machines, Machines::Count(1..)));
+    let first = if examples { "put your machines' addresses in" } else { "look it over" };
+    eprintln!(
+        "wrote {path}: {first}, then run\n    keelwright bundle -i {path}\n    keelwright check -i {path}"
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -92,18 +159,22 @@ fn write(path: &Utf8Path, text: &str, force: bool) -> io::Result<()> {
     std::fs::rename(&temporary, path)
 }
 
-/// The text of a starter inventory; it parses as it is.
-pub fn starter(name: &ClusterName, version: KubeVersion, control_planes: u8, workers: u8) -> String {
-    let mut hosts = String::new();
-    let roles = if workers == 0 { "control-plane, worker" } else { "control-plane" };
-    for number in 1..=control_planes {
-        let last = 10 + number;
-        let _ = writeln!(hosts, "  - {{name: cp-{number}, address: 192.0.2.{last}, roles: [{roles}]}}");
-    }
-    for number in 1..=workers {
-        let last = 20 + number;
-        let _ = writeln!(hosts, "  - {{name: worker-{number}, address: 192.0.2.{last}, roles: [worker]}}");
-    }
+/// The text of a starter inventory; with good machines it parses as it is.
+pub fn starter(
+    name: &ClusterName,
+    version: KubeVersion,
+    control_planes: &Machines,
+    workers: &Machines,
+    user: Option<&str>,
+) -> String {
+    let roles = if workers.is_empty() { "control-plane, worker" } else { "control-plane" };
+    let hosts = control_planes.lines("cp", 10, roles) + &workers.lines("worker", 20, "worker");
+    let ssh = match user {
+        Some(user) => format!("ssh:\n  user: '{}'\n", user.replace('\'', "''")),
+        None => "# ssh:\n#   user: admin\n".to_owned(),
+    };
+    // Comments under a map that is there belong to it; under one that is not they are its lines.
+    let more = if user.is_some() { "  # " } else { "#   " };
     format!(
         "\
 # An inventory: the cluster as you want it. keelwright makes it so, and keeps it so:
@@ -120,11 +191,9 @@ kubernetes:
   version: {version}
 
 # How hosts are reached. Without these, ~/.ssh/config and the SSH agent decide.
-# ssh:
-#   user: admin
-#   key: ~/.ssh/id_ed25519
-#   bastion: jump.example.org
-#   sudo: passwordless
+{ssh}{more}key: ~/.ssh/id_ed25519
+{more}bastion: jump.example.org
+{more}sudo: passwordless
 
 # A host's name becomes its node name; its address is how the other nodes reach it.
 # Roles: control-plane, worker, or both; etcd for a host of its own.
@@ -138,7 +207,11 @@ hosts:
 # network:
 #   podCidrs: [10.244.0.0/16]
 #   serviceCidrs: [10.96.0.0/12]
-#   plugin: {{name: routes}}
+#   plugin: {{name: routes}}     # or calico, cilium, flannel, a manifest of your own
+
+# Manifests applied after the cluster is up.
+# addons:
+#   - {{name: metrics-server, source: metrics-server.yaml}}
 
 # apiServer:
 #   certSANs: [api.example.org]
@@ -154,7 +227,8 @@ hosts:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Origin, parse};
+    use crate::plan::Goal;
+    use crate::sim::{Faults, Simulation};
 
     fn parsed(text: &str) -> Result<usize, String> {
         let origin = Origin { file: "x", base: Utf8Path::new("/"), home: Some(Utf8Path::new("/home/me")) };
@@ -169,11 +243,12 @@ mod tests {
     fn what_it_writes_parses_also_with_the_options_switched_on() {
         let name = ClusterName::parse("prod").unwrap();
         for (control_planes, workers) in [(1, 0), (1, 2), (3, 2), (7, 200)] {
-            let text = starter(&name, default_version(), control_planes, workers);
+            let counts = (Machines::Count(control_planes), Machines::Count(workers));
+            let text = starter(&name, default_version(), &counts.0, &counts.1, None);
             assert_eq!(parsed(&text), Ok(usize::from(control_planes) + usize::from(workers)));
         }
         // Lines such as `# ssh:` and `#   user: admin` are YAML; sentences are not.
-        let text = starter(&name, default_version(), 3, 2);
+        let text = starter(&name, default_version(), &Machines::Count(3), &Machines::Count(2), None);
         let body = text.split_once("version:").unwrap();
         let switched: String = body
             .1
@@ -185,6 +260,39 @@ mod tests {
             .fold(format!("{}version:", body.0), |all, line| all + line + "\n");
         assert!(switched.contains("\npolicy:"));
         assert_eq!(parsed(&switched), Ok(5));
+    }
+
+    #[test]
+    fn what_it_writes_for_real_machines_plans() {
+        let name = ClusterName::parse("prod").unwrap();
+        let control_planes: Machines = "10.0.0.11,main=10.0.0.12,10.0.0.13".parse().unwrap();
+        let workers: Machines = "db-1=10.0.0.21".parse().unwrap();
+        let text = starter(&name, default_version(), &control_planes, &workers, Some("admin"));
+        let origin = Origin { file: "x", base: Utf8Path::new("/"), home: None };
+        let (inventory, _) =
+            parse(text.as_bytes(), &origin).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let names: Vec<&str> = inventory.hosts.keys().map(HostName::as_str).collect();
+        assert_eq!(names, ["cp-1", "cp-3", "db-1", "main"]);
+        assert_eq!(inventory.hosts["cp-1"].ssh.user.as_deref(), Some("admin"));
+        let mut simulation = Simulation::new(inventory, Faults::none()).unwrap();
+        assert!(!simulation.plan(Goal::Converge).unwrap().outline.unwrap().plan.is_empty());
+
+        let control_planes: Machines = "2001:db8::11".parse().unwrap();
+        let text = starter(&name, default_version(), &control_planes, &Machines::Count(0), None);
+        assert_eq!(parsed(&text), Ok(1));
+    }
+
+    #[test]
+    fn machines_that_are_none_are_refused() {
+        for text in ["", "300", "10.0.0.300", "-a=10.0.0.1", "10.0.0.1,", "host.example"] {
+            assert!(text.parse::<Machines>().is_err(), "{text:?}");
+        }
+        // Two control planes, or one address twice: the inventory's own checks say so.
+        let name = ClusterName::parse("prod").unwrap();
+        for control_planes in [Machines::Count(2), "10.0.0.1,10.0.0.1,10.0.0.2".parse().unwrap()] {
+            let text = starter(&name, default_version(), &control_planes, &Machines::Count(0), None);
+            assert!(parsed(&text).is_err(), "{control_planes:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod adapters;
 pub mod apply;
 mod authorities;
 pub mod bundle;
+mod bundle_error;
 pub mod check;
 pub mod completions;
 pub mod error;

@@ -10,6 +10,8 @@ use secrecy::ExposeSecret as _;
 use super::adapters::{self, Adapters};
 use super::inventory::InventoryArg;
 use super::{CommandError, ErrorKind, authorities};
+use crate::blueprint::cluster::{Manifests, read_manifests, wanted_manifests};
+use crate::bundle::{self, manifest_texts};
 use crate::exec::ports::{PortError, SecretSource as _};
 use crate::exec::{Cycle, Look, VaultView};
 use crate::facts::{Founding, VaultFacts};
@@ -56,6 +58,8 @@ pub struct Operation {
     pub vault: Arc<Vault>,
     pub bundles: BTreeMap<Arch, BundleManifest>,
     pub bundle_directories: BTreeMap<Arch, Utf8PathBuf>,
+    /// Of the network plugin and the add-ons.
+    pub manifests: Manifests,
     pub dropped: BTreeMap<HostName, Host>,
     pub adapters: Adapters,
 }
@@ -92,9 +96,19 @@ impl Operation {
         let vault = Arc::new(open(&directory, &identity, &inventory.name, clock).map_err(failed)?);
         authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
+        let manifests = open_manifests(&inventory, &bundles, &bundle_directories, &args.inventory.inventory)?;
         let dropped = dropped_hosts(&directory, &inventory)?;
         let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
-        Ok(Operation { inventory, directory, vault, bundles, bundle_directories, dropped, adapters })
+        Ok(Operation {
+            inventory,
+            directory,
+            vault,
+            bundles,
+            bundle_directories,
+            manifests,
+            dropped,
+            adapters,
+        })
     }
 
     /// Takes the state directory for this run; another run is refused and named.
@@ -109,6 +123,7 @@ impl Operation {
         let cycle = Cycle {
             inventory: &self.inventory,
             bundles: &self.bundles,
+            manifests: &self.manifests,
             dropped: &self.dropped,
             vault: self.vault.as_ref(),
             remote: self.adapters.remote.as_ref(),
@@ -199,6 +214,33 @@ fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
         directories.insert(arch, directory);
     }
     Ok((manifests, directories))
+}
+
+/// Reads the manifests the inventory wants. Every architecture's bundle must have them, because it then also
+/// has their images; the objects are the same for all.
+fn open_manifests(
+    inventory: &Inventory,
+    bundles: &BTreeMap<Arch, BundleManifest>,
+    directories: &BTreeMap<Arch, Utf8PathBuf>,
+    path: &Utf8Path,
+) -> Result<Manifests, CommandError> {
+    let wanted = wanted_manifests(inventory);
+    let mut texts = BTreeMap::new();
+    for (arch, bundle) in bundles {
+        let Some(directory) = directories.get(arch) else { continue };
+        let found = manifest_texts(&wanted, bundle, directory).map_err(|error| match error {
+            bundle::BundleError::NoManifest { .. } => CommandError::new(ErrorKind::Usage, error)
+                .hint(format!("collect what the inventory needs:\n    keelwright bundle --inventory {path}")),
+            other => super::bundle_error::failure(other),
+        })?;
+        if !texts.is_empty() && texts != found {
+            let error = "the bundles of the architectures have different manifests";
+            return Err(CommandError::new(ErrorKind::Usage, error)
+                .hint("give the sha256 of each in the inventory, and make the bundles again"));
+        }
+        texts = found;
+    }
+    read_manifests(inventory, &texts).map_err(|error| CommandError::new(ErrorKind::Usage, error))
 }
 
 #[derive(Debug, thiserror::Error)]

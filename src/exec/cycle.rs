@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::observe::{observe_api, observe_etcd, observe_hosts};
 use super::ports::{Etcd, KubeApi, PortError, Remote};
-use crate::blueprint::cluster::{ClusterInputs, cluster_objects};
+use crate::blueprint::cluster::{ClusterInputs, Manifests, cluster_objects};
 use crate::blueprint::{Content, HostBlueprint};
 use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
@@ -26,6 +26,8 @@ pub trait VaultView: Send + Sync {
 pub struct Cycle<'a> {
     pub inventory: &'a Inventory,
     pub bundles: &'a BTreeMap<Arch, BundleManifest>,
+    /// Of the network plugin and the add-ons.
+    pub manifests: &'a Manifests,
     /// Hosts an earlier inventory had and this one has not.
     pub dropped: &'a BTreeMap<HostName, Host>,
     pub vault: &'a dyn VaultView,
@@ -95,6 +97,7 @@ impl Cycle<'_> {
             facts,
             vault,
             bundles: self.bundles,
+            manifests: self.manifests,
             objects,
             goal: self.goal,
             now: self.now,
@@ -106,7 +109,7 @@ impl Cycle<'_> {
         if let Some(ca) = self.vault.ca_certificate()? {
             let token = vault.etcd_token.clone().unwrap_or_default();
             for set in [ObjectSet::Base, ObjectSet::Addons] {
-                all.insert(set, desired_objects(self.inventory, &ca, &token, set)?);
+                all.insert(set, desired_objects(self.inventory, self.manifests, &ca, &token, set)?);
             }
         }
         Ok(all)
@@ -116,12 +119,14 @@ impl Cycle<'_> {
 /// The wanted objects of one set, in the order they are applied in.
 pub fn desired_objects(
     inventory: &Inventory,
+    manifests: &Manifests,
     ca_certificate: &str,
     etcd_token: &str,
     set: ObjectSet,
 ) -> Result<Vec<Value>, PortError> {
     let release = release_of(inventory.version).map_err(|error| PortError(error.to_string()))?;
-    let objects = cluster_objects(&ClusterInputs { inventory, release, ca_certificate, etcd_token });
+    let inputs = ClusterInputs { inventory, release, ca_certificate, etcd_token, manifests };
+    let objects = cluster_objects(&inputs);
     Ok(match set {
         ObjectSet::Base => objects.access.into_iter().chain(objects.config).collect(),
         ObjectSet::Addons => objects.addons,

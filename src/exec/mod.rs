@@ -2,19 +2,20 @@
 //! it is done all stand in the plan.
 
 pub mod cycle;
+pub mod drain;
 pub mod engine;
 pub mod event;
 pub mod observe;
 pub mod ports;
 pub mod render;
-pub mod script;
 mod step;
 
+pub use crate::script::{HostScript, Op, Payload};
 pub use cycle::{Cycle, Look, VaultView};
+pub use drain::{DrainError, Drained, drain, uncordon};
 pub use engine::{Clock, DesiredObjects, Failure, Outcome, Ports, Setting, SystemClock, execute};
 pub use event::Event;
 pub use ports::{
     Etcd, EtcdMember, KubeApi, KubeError, Objects, PortError, Remote, RemoteError, SecretSource, StageResult,
 };
 pub use render::{Layout, RenderError, RenderedStage, render_stage};
-pub use script::{HostScript, Op, Payload};

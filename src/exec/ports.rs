@@ -8,9 +8,11 @@ use futures::future::BoxFuture;
 use secrecy::SecretSlice;
 use serde_json::Value;
 
-use super::script::HostScript;
 use crate::inventory::HostName;
 use crate::pki::{CertificateSpec, KeyId, SecretContent};
+use crate::script::HostScript;
+
+pub use crate::facts::{EtcdMember, Objects};
 
 /// How a run of a script on a host ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,9 +105,6 @@ pub enum KubeError {
     Refused { what: String, code: u16, message: String },
 }
 
-/// Objects of the Kubernetes API as JSON, keyed by `apiVersion/kind/namespace/name`.
-pub type Objects = BTreeMap<String, Value>;
-
 /// The Kubernetes API, through whichever control plane answers.
 pub trait KubeApi: Send + Sync {
     /// Asks one control plane's own `/readyz`.
@@ -132,20 +131,6 @@ pub trait KubeApi: Send + Sync {
 
     /// Evicts a pod through the eviction API; HTTP 429 comes back as `Refused`.
     fn evict<'a>(&'a self, namespace: &'a str, pod: &'a str) -> BoxFuture<'a, Result<(), KubeError>>;
-}
-
-/// One member of an etcd cluster as the cluster itself lists it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct EtcdMember {
-    pub id: u64,
-    /// Empty until the member has started for the first time.
-    pub name: String,
-    pub peer_urls: Vec<String>,
-    pub client_urls: Vec<String>,
-    pub learner: bool,
-    /// Answered its own status call within the time allowed.
-    pub healthy: bool,
-    pub leader: bool,
 }
 
 /// etcd membership, through whichever member answers.

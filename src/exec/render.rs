@@ -12,8 +12,8 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::script::{HostScript, Op, Payload};
 use crate::command::{Command, quote};
+use crate::script::{HostScript, Op, Payload};
 
 const LAUNCHER: &str = include_str!("shell/launcher.sh");
 const LIBRARY: &str = include_str!("shell/library.sh");

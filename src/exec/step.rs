@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::engine::{Failure, Ports, Setting};
 use super::event::Event;
 use super::ports::{KubeError, RemoteError};
-use super::script::HostScript;
 use crate::blueprint::cluster::{NodeWish, node_patch, object_key};
 use crate::inventory::HostName;
 use crate::plan::lower::{lower, runs_on_host};
 use crate::plan::show::name;
 use crate::plan::{Action, ObjectSet, Planned, Step, Target};
+use crate::script::HostScript;
 
 /// How often a condition is looked at while it does not hold.
 const POLL: Duration = Duration::from_millis(200);
@@ -195,7 +195,7 @@ async fn run_action(
         }
         Action::Drain { node } => {
             let patience = Duration::from_secs(timeouts.drain.into());
-            crate::kube::drain(ports.kube, ports.clock, node, patience).await.map(drop).map_err(|error| {
+            super::drain::drain(ports.kube, ports.clock, node, patience).await.map(drop).map_err(|error| {
                 match std::error::Error::source(&error) {
                     Some(cause) => failure(format!("{error}: {cause}")),
                     None => failure(error.to_string()),

@@ -7,8 +7,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::HostFacts;
-use crate::exec::ports::{EtcdMember, Objects};
 use crate::inventory::{Host, HostName};
+
+/// Objects of the Kubernetes API as JSON, keyed by `apiVersion/kind/namespace/name`.
+pub type Objects = BTreeMap<String, Value>;
+
+/// One member of an etcd cluster as the cluster itself lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdMember {
+    pub id: u64,
+    /// Empty until the member has started for the first time.
+    pub name: String,
+    pub peer_urls: Vec<String>,
+    pub client_urls: Vec<String>,
+    pub learner: bool,
+    /// Answered its own status call within the time allowed.
+    pub healthy: bool,
+    pub leader: bool,
+}
 
 /// An observation that may have failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,9 @@ pub mod parse;
 pub mod probe;
 pub mod vault;
 
-pub use cluster::{ApiFacts, ClusterFacts, EtcdFacts, NodeFacts, Observed, node_is_ready};
+pub use cluster::{
+    ApiFacts, ClusterFacts, EtcdFacts, EtcdMember, NodeFacts, Objects, Observed, node_is_ready,
+};
 pub use host::{
     Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, KubeconfigFact, Listener, Marker, Mount,
     UnitFact,

@@ -5,12 +5,14 @@ mod check;
 mod diagnostic;
 mod ids;
 mod model;
+mod network;
 mod parse;
 mod schema;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use ids::{ClusterName, HostName, InvalidName};
 pub use model::*;
+pub use network::*;
 pub(crate) use parse::SIZE_LIMIT;
 #[cfg(test)]
 pub(crate) use parse::tests::MINIMAL;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use camino::Utf8PathBuf;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, HostName};
+use super::network::Network;
 use crate::release::KubeVersion;
 
 pub use crate::release::Arch;
@@ -145,56 +145,6 @@ impl TaintEffect {
             TaintEffect::NoExecute => "NoExecute",
         }
     }
-}
-
-/// Addresses of pods and services, and what connects pods.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Network {
-    /// One, or one of each family; the first family is the cluster's.
-    pub pod_cidrs: Vec<IpNet>,
-    pub service_cidrs: Vec<IpNet>,
-    pub dns_domain: String,
-    pub plugin: NetworkPlugin,
-}
-
-impl Network {
-    /// The address at `index` in the first service range: 1 is `kubernetes`, 10 is DNS.
-    pub fn service_address(&self, index: u128) -> Option<IpAddr> {
-        let first = self.service_cidrs.first()?;
-        match first {
-            IpNet::V4(net) => {
-                let value = u32::from(net.network()).checked_add(u32::try_from(index).ok()?)?;
-                Some(IpAddr::V4(value.into()))
-            }
-            IpNet::V6(net) => Some(IpAddr::V6(u128::from(net.network()).checked_add(index)?.into())),
-        }
-    }
-}
-
-/// What connects pods.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "name")]
-pub enum NetworkPlugin {
-    /// A bridge on each host and routes between hosts that share a link; no image, no daemon.
-    Routes {
-        mtu: Option<u32>,
-    },
-    Calico {
-        version: String,
-    },
-    Cilium {
-        version: String,
-    },
-    Flannel {
-        version: String,
-    },
-    /// Any manifest by absolute path or https URL.
-    Manifest {
-        source: String,
-        sha256: Option<String>,
-    },
-    None,
 }
 
 /// Where clients and nodes find the API.

@@ -319,9 +319,9 @@ shapes! {
         mtu: Option<u16>,
         /// calico, cilium, flannel: the release.
         version: Option<String>,
-        /// manifest only: a file or an https URL.
+        /// manifest, cilium, and instead of what calico and flannel publish: a file or an https URL.
         source: Option<String>,
-        /// manifest only: SHA-256 of the source.
+        /// Of what is at the source, or published.
         sha256: Option<String>,
     }
     EtcdShape {

@@ -2,7 +2,7 @@
 
 use super::lower::run;
 use crate::command::quote;
-use crate::exec::script::Op;
+use crate::script::Op;
 
 /// Units of ours, last started first.
 const UNITS: [&str; 5] = [

@@ -141,7 +141,10 @@ pub(super) fn register_nodes(
 /// kube-proxy, CoreDNS, the network plugin and the operator's own manifests.
 pub(super) fn addons(input: &PlanInput<'_>, graph: &mut Graph) {
     let actions = object_changes(input, ObjectSet::Addons);
-    let after = graph.find(&Target::Cluster, Stage::Objects).into_iter().collect();
+    let mut after: Vec<StepId> = graph.find(&Target::Cluster, Stage::Objects).into_iter().collect();
+    // A pod that is replaced on a running node must find its new image there, or the node is without it.
+    let nodes = input.facts.api.known().into_iter().flat_map(|api| api.nodes.keys());
+    after.extend(nodes.filter_map(|node| graph.find(&Target::Host(node.clone()), Stage::Prepare)));
     let apis = graph.of_stage(Stage::ApiReady);
     graph.add_after_any(Target::Cluster, Stage::Addons, actions, after, apis);
 }

@@ -5,7 +5,7 @@ use super::graph::Graph;
 use super::model::{Action, Planned, Reason, Stage, StepId, Target};
 use super::{PlanInput, reachable};
 use crate::blueprint::{EtcdInitial, HostTraits};
-use crate::exec::ports::EtcdMember;
+use crate::facts::EtcdMember;
 use crate::inventory::{Host, HostName, bracketed};
 
 /// The peer URL a host's member has.

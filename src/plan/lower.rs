@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::model::{Action, Planned};
 use crate::blueprint::{Content, OsFamily};
 use crate::command::Command;
-use crate::exec::script::{Op, Payload};
 use crate::pki::SecretContent;
+use crate::script::{Op, Payload};
 
 /// Seconds a host waits for containerd to answer after starting it.
 const RUNTIME_DEADLINE: u32 = 60;

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use serde_json::Value;
 
+use crate::blueprint::cluster::Manifests;
 use crate::blueprint::{ClusterBlueprint, ClusterIdentity, HostBlueprint, OsFamily, assign_pod_cidrs};
 use crate::digest::Digest;
 use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
@@ -47,6 +48,8 @@ pub struct PlanInput<'a> {
     pub facts: &'a ClusterFacts,
     pub vault: &'a VaultFacts,
     pub bundles: &'a BTreeMap<Arch, BundleManifest>,
+    /// Of the network plugin and the add-ons: a saved plan is no longer the same when one has changed.
+    pub manifests: &'a Manifests,
     /// Cluster objects as wanted; empty before the CA exists.
     pub objects: &'a BTreeMap<ObjectSet, Vec<Value>>,
     pub goal: Goal,
@@ -264,5 +267,6 @@ fn workload_images(bundle: &BundleManifest) -> impl Iterator<Item = String> {
 fn inputs_digest(input: &PlanInput<'_>) -> Result<Digest, PlanError> {
     let wanted = Digest::of_json(input.inventory).map_err(|error| PlanError::Inputs(error.to_string()))?;
     let bundles = Digest::of_json(input.bundles).map_err(|error| PlanError::Inputs(error.to_string()))?;
-    Ok(Digest::of(format!("{wanted}{bundles}").as_bytes()))
+    let manifests = Digest::of_json(input.manifests).map_err(|error| PlanError::Inputs(error.to_string()))?;
+    Ok(Digest::of(format!("{wanted}{bundles}{manifests}").as_bytes()))
 }

@@ -18,8 +18,7 @@ pub const CONTROL_PLANE_CPUS: u32 = 2;
 pub const CONTROL_PLANE_MEMORY_KIB: u64 = 1700 * 1024;
 /// Images, unpacked layers and the artifact store of one version, with room for logs.
 pub const FREE_DISK_KIB: u64 = 4 * 1024 * 1024;
-
-/// Unpacked images are many small files.
+/// Unpacked layers of the images of a node are some tens of thousands of files.
 pub const FREE_INODES: u64 = 100_000;
 
 /// One reason why a plan is refused.
@@ -62,8 +61,9 @@ pub enum Why {
         need: u64,
         unit: &'static str,
     },
-    Mounted {
-        directory: String,
+    /// A mount option that neither containerd nor the kubelet can work with.
+    MountOption {
+        directory: &'static str,
         option: &'static str,
     },
     CgroupV1,
@@ -109,9 +109,8 @@ impl fmt::Display for Why {
             Why::NotEnough { what, have, need, unit } => {
                 write!(f, "has {have} {unit} of {what}, needs {need} {unit}")
             }
-            Why::Mounted { directory, option: "ro" } => write!(f, "{directory} is mounted read-only"),
-            Why::Mounted { directory, option } => {
-                write!(f, "{directory} is mounted {option}; programs and containers start from there")
+            Why::MountOption { directory, option } => {
+                write!(f, "{directory} is mounted {option}; remount it without, and in /etc/fstab")
             }
             Why::CgroupV1 => f.write_str(
                 "has cgroup v1, which kubelet 1.35 and later refuse; boot with systemd.unified_cgroup_hierarchy=1, \
@@ -202,27 +201,7 @@ fn machine(input: &PlanInput<'_>, host: &Host, facts: &HostFacts) -> Vec<Refusal
             found.push(refuse(host, why));
         }
     }
-    let fresh = facts.artifacts.is_empty();
-    if let (true, Some(mount)) = (fresh, facts.mounts.get("/var/lib"))
-        && mount.free_kib < FREE_DISK_KIB
-    {
-        let (have, need) = (mount.free_kib / 1024, FREE_DISK_KIB / 1024);
-        found.push(refuse(host, Why::NotEnough { what: "disk under /var/lib", have, need, unit: "MiB" }));
-    }
-    if let Some(mount) = facts.mounts.get("/var/lib") {
-        for option in ["ro", "noexec"] {
-            if mount.options.split(',').any(|word| word == option) {
-                found.push(refuse(host, Why::Mounted { directory: "/var/lib".to_owned(), option }));
-            }
-        }
-        if fresh && mount.free_inodes < FREE_INODES {
-            let (have, need) = (mount.free_inodes, FREE_INODES);
-            found.push(refuse(
-                host,
-                Why::NotEnough { what: "space under /var/lib", have, need, unit: "inodes" },
-            ));
-        }
-    }
+    found.extend(disk(facts).into_iter().map(|why| refuse(host, why)));
     let tolerates_v1 = input.inventory.kubelet.config.get("failCgroupV1") == Some(&false.into());
     let refuses_v1 = input.inventory.version.minor >= 35 && host.is_node();
     if facts.cgroup == crate::facts::Cgroup::V1 && refuses_v1 && !tolerates_v1 {
@@ -234,6 +213,28 @@ fn machine(input: &PlanInput<'_>, host: &Host, facts: &HostFacts) -> Vec<Refusal
         }
     }
     found.extend(ports(host, facts));
+    found
+}
+
+/// The file system of /var/lib: what containers run from, and room for a first installation.
+fn disk(facts: &HostFacts) -> Vec<Why> {
+    let Some(mount) = facts.mounts.get("/var/lib") else { return Vec::new() };
+    let options =
+        ["ro", "noexec"].into_iter().filter(|option| mount.options.split(',').any(|it| it == *option));
+    let mut found: Vec<Why> =
+        options.map(|option| Why::MountOption { directory: "/var/lib", option }).collect();
+    if !facts.artifacts.is_empty() {
+        return found;
+    }
+    if mount.free_kib < FREE_DISK_KIB {
+        let (have, need) = (mount.free_kib / 1024, FREE_DISK_KIB / 1024);
+        found.push(Why::NotEnough { what: "disk under /var/lib", have, need, unit: "MiB" });
+    }
+    // btrfs counts none and says 0.
+    if (1..FREE_INODES).contains(&mount.free_inodes) {
+        let (have, need) = (mount.free_inodes, FREE_INODES);
+        found.push(Why::NotEnough { what: "free inodes under /var/lib", have, need, unit: "files" });
+    }
     found
 }
 

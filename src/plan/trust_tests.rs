@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::blueprint::cluster::Manifests;
 use crate::digest::Digest;
 use crate::exec::VaultView;
 use crate::exec::ports::SecretSource as _;
@@ -91,12 +92,13 @@ impl Case {
     }
 
     fn with<T>(&self, f: impl FnOnce(&PlanInput<'_>, &HostBlueprint) -> T) -> T {
-        let (bundles, objects) = (BTreeMap::new(), BTreeMap::new());
+        let (bundles, objects, manifests) = (BTreeMap::new(), BTreeMap::new(), Manifests::default());
         let input = PlanInput {
             inventory: &self.inventory,
             facts: &self.facts,
             vault: &self.vault,
             bundles: &bundles,
+            manifests: &manifests,
             objects: &objects,
             goal: Goal::Converge,
             now: LATER,

@@ -40,6 +40,9 @@ pub struct BundleManifest {
     pub arch: Arch,
     pub files: Vec<FileArtifact>,
     pub images: Vec<ImageArtifact>,
+    /// Of network plugins and add-ons; a bundle without any does not mention them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<ManifestArtifact>,
 }
 
 /// One executable: `kubelet`, `runc`, or a CNI plugin such as `bridge`.
@@ -67,6 +70,33 @@ pub struct ImageArtifact {
     pub sha256: Sha256,
     pub size: u64,
     pub source: String,
+}
+
+/// One Kubernetes manifest by others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManifestArtifact {
+    /// `network/calico`, `addon/metrics-server`.
+    pub name: String,
+    /// Relative to the bundle directory, with `/`.
+    pub path: Utf8PathBuf,
+    pub sha256: Sha256,
+    pub size: u64,
+    /// The address or path the inventory means, also when a mirror served it.
+    pub source: String,
+    pub trust: Trust,
+}
+
+/// Who said what a manifest hashes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// The inventory or the catalog, before it was fetched.
+    Pinned,
+    /// Nobody: what came first is held on to.
+    FirstFetch,
+    /// The operator, whose file it is.
+    OwnFile,
 }
 
 /// What is wrong with a manifest.
@@ -106,7 +136,8 @@ impl BundleManifest {
         let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
         let files = manifest.files.iter().map(|file| (&file.name, &file.path));
         let images = manifest.images.iter().map(|image| (&image.reference, &image.path));
-        for (name, path) in files.chain(images) {
+        let manifests = manifest.manifests.iter().map(|manifest| (&manifest.name, &manifest.path));
+        for (name, path) in files.chain(images).chain(manifests) {
             if !stays_inside(path) {
                 return Err(ManifestError::Path { path: path.to_string() });
             }
@@ -125,6 +156,7 @@ impl BundleManifest {
         let mut sorted = self.clone();
         sorted.files.sort_by(|a, b| a.name.cmp(&b.name));
         sorted.images.sort_by(|a, b| a.reference.cmp(&b.reference));
+        sorted.manifests.sort_by(|a, b| a.name.cmp(&b.name));
         // invariant: strings, numbers and lists only, so serialising cannot fail
         let mut text = serde_json::to_string_pretty(&sorted).expect("a manifest is plain data");
         text.push('\n');
@@ -141,10 +173,16 @@ impl BundleManifest {
         self.images.iter().find(|image| image.reference == reference)
     }
 
+    /// The manifest of this name.
+    pub fn manifest(&self, name: &str) -> Option<&ManifestArtifact> {
+        self.manifests.iter().find(|manifest| manifest.name == name)
+    }
+
     /// Bytes of everything listed.
     pub fn total_size(&self) -> u64 {
         let files = self.files.iter().map(|file| file.size);
-        files.chain(self.images.iter().map(|image| image.size)).sum()
+        let images = self.images.iter().map(|image| image.size);
+        files.chain(images).chain(self.manifests.iter().map(|manifest| manifest.size)).sum()
     }
 }
 
@@ -254,6 +292,7 @@ mod tests {
                 size: 4,
                 source: "directory".to_owned(),
             }],
+            manifests: Vec::new(),
         }
     }
 

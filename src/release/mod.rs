@@ -2,10 +2,11 @@
 
 pub mod artifact;
 pub mod catalog;
+pub mod plugins;
 pub mod skew;
 pub mod version;
 
-pub use artifact::{Arch, BundleManifest, FileArtifact, ImageArtifact, Sha256};
+pub use artifact::{Arch, BundleManifest, FileArtifact, ImageArtifact, ManifestArtifact, Sha256};
 pub use catalog::{MinorRelease, SUPPORTED, UnsupportedMinor, release_of};
 pub use skew::{ApiServerSpan, Component, SkewViolation};
 pub use version::{InvalidMinor, InvalidVersion, KubeVersion, Minor};

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::world::World;
+use crate::blueprint::cluster::{Manifests, images_of};
 use crate::digest::Digest;
 use crate::inventory::Inventory;
 use crate::release::artifact::{API_VERSION, FileArtifact, ImageArtifact, Sha256};
@@ -31,11 +34,12 @@ const IMAGE_MIB: u64 = 30;
 /// One manifest per architecture of the inventory; the world learns what is in each archive.
 pub fn bundles(
     inventory: &Inventory,
+    manifests: &Manifests,
     world: &mut World,
 ) -> Result<BTreeMap<Arch, BundleManifest>, UnsupportedMinor> {
     let mut all = BTreeMap::new();
     for arch in inventory.hosts.values().map(|host| host.arch) {
-        all.entry(arch).or_insert(manifest(inventory.version, arch)?);
+        all.entry(arch).or_insert(manifest(inventory.version, arch, manifests)?);
     }
     for manifest in all.values() {
         for file in &manifest.files {
@@ -59,7 +63,11 @@ fn sha256(text: &str) -> Sha256 {
     Sha256::from_bytes(&sha2::Sha256::digest(text.as_bytes()).into())
 }
 
-fn manifest(version: KubeVersion, arch: Arch) -> Result<BundleManifest, UnsupportedMinor> {
+fn manifest(
+    version: KubeVersion,
+    arch: Arch,
+    manifests: &Manifests,
+) -> Result<BundleManifest, UnsupportedMinor> {
     let release = release_of(version)?;
     let file = |(name, mib): &(&str, u64)| FileArtifact {
         name: (*name).to_owned(),
@@ -69,21 +77,27 @@ fn manifest(version: KubeVersion, arch: Arch) -> Result<BundleManifest, Unsuppor
         size: mib << 20,
         source: "simulated".to_owned(),
     };
-    let image = |image: &Image| {
-        let reference = release.image(*image, version);
-        ImageArtifact {
-            path: format!("images/{}.tar", image.name()).into(),
-            sha256: sha256(&format!("{reference} {}", arch.as_str())),
-            reference,
-            size: IMAGE_MIB << 20,
-            source: "simulated".to_owned(),
-        }
+    let of_reference = |file: String, reference: String| ImageArtifact {
+        path: format!("images/{file}.tar").into(),
+        sha256: sha256(&format!("{reference} {}", arch.as_str())),
+        reference,
+        size: IMAGE_MIB << 20,
+        source: "simulated".to_owned(),
     };
+    let all: Vec<Value> = manifests.plugin.iter().chain(&manifests.addons).cloned().collect();
+    let others = images_of(&all);
     Ok(BundleManifest {
         api_version: API_VERSION.to_owned(),
         kubernetes_version: version,
         arch,
         files: FILES.iter().map(file).collect(),
-        images: Image::ALL.iter().map(image).collect(),
+        images: Image::ALL
+            .iter()
+            .map(|image| of_reference(image.name().to_owned(), release.image(*image, version)))
+            .chain(
+                others.into_iter().enumerate().map(|(at, image)| of_reference(format!("other-{at}"), image)),
+            )
+            .collect(),
+        manifests: Vec::new(),
     })
 }

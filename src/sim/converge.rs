@@ -11,11 +11,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::bundle::bundles;
+use super::extras::{manifests, pod_network};
 use super::faults::{Fault, Faults, Site};
 use super::ports::{Fleet, SimPorts};
 use super::runtime::Stopped;
 use super::vault::{EPOCH, SimVault, leaks};
 use super::world::World;
+use crate::blueprint::cluster::Manifests;
 use crate::exec::cycle::desired_objects;
 use crate::exec::ports::PortError;
 use crate::exec::{Cycle, DesiredObjects, Event, Look, Outcome, Ports, Setting, VaultView as _, execute};
@@ -70,6 +72,7 @@ pub struct Simulation {
     pub vault: SimVault,
     pub inventory: Inventory,
     pub bundles: BTreeMap<Arch, BundleManifest>,
+    pub manifests: Manifests,
     /// Hosts of earlier inventories, as the state directory remembers them.
     pub known: BTreeMap<HostName, Host>,
     pub events: Mutex<Vec<(Duration, Event)>>,
@@ -85,9 +88,9 @@ impl Simulation {
     /// A fleet of new machines for this inventory.
     pub fn new(inventory: Inventory, faults: Faults) -> Result<Self, UnsupportedMinor> {
         let mut world = World::new(inventory.hosts.values().cloned(), faults);
-        let bundles = bundles(&inventory, &mut world)?;
-        world.network_by_objects =
-            !matches!(inventory.network.plugin, crate::inventory::NetworkPlugin::Routes { .. });
+        let manifests = manifests(&inventory);
+        let bundles = bundles(&inventory, &manifests, &mut world)?;
+        world.network = pod_network(&inventory, &manifests);
         let fleet = Fleet::new(world);
         Ok(Simulation {
             ports: SimPorts(Arc::clone(&fleet)),
@@ -95,6 +98,7 @@ impl Simulation {
             fleet,
             inventory,
             bundles,
+            manifests,
             known: BTreeMap::new(),
             events: Mutex::default(),
             listener: None,
@@ -112,7 +116,9 @@ impl Simulation {
                 world.add_host(host.clone());
             }
         }
-        self.bundles = bundles(&inventory, &mut world)?;
+        self.manifests = manifests(&inventory);
+        self.bundles = bundles(&inventory, &self.manifests, &mut world)?;
+        world.network = pod_network(&inventory, &self.manifests);
         drop(world);
         self.inventory = inventory;
         Ok(())
@@ -133,6 +139,7 @@ impl Simulation {
         let cycle = Cycle {
             inventory: &self.inventory,
             bundles: &self.bundles,
+            manifests: &self.manifests,
             dropped: &dropped,
             vault: &self.vault,
             remote: &self.ports,
@@ -345,6 +352,6 @@ impl DesiredObjects for Simulation {
     fn objects(&self, set: ObjectSet) -> Result<Vec<Value>, PortError> {
         let ca = self.vault.ca_certificate()?;
         let ca = ca.ok_or_else(|| PortError("the cluster has no CA yet".to_owned()))?;
-        desired_objects(&self.inventory, &ca, &self.vault.etcd_token(), set)
+        desired_objects(&self.inventory, &self.manifests, &ca, &self.vault.etcd_token(), set)
     }
 }

@@ -65,8 +65,6 @@ pub struct SimHost {
     pub units: BTreeMap<String, UnitState>,
     pub packages: BTreeSet<String>,
     pub held: BTreeSet<String>,
-    /// Of every file system.
-    pub mount_options: String,
     pub modules: BTreeSet<String>,
     pub sysctls: BTreeMap<String, String>,
     pub swap: Vec<String>,
@@ -76,6 +74,9 @@ pub struct SimHost {
     pub cpus: u32,
     pub memory_kib: u64,
     pub free_kib: u64,
+    pub free_inodes: u64,
+    /// Of every file system.
+    pub mount_options: String,
     pub cgroup_v2: bool,
     /// How much longer everything takes here, in percent.
     pub slowness: u32,
@@ -111,7 +112,6 @@ impl SimHost {
             units: BTreeMap::new(),
             packages: ["mount", "util-linux", "iproute2", "kmod"].map(str::to_owned).into(),
             held: BTreeSet::new(),
-            mount_options: "rw,relatime".to_owned(),
             modules: BTreeSet::from(["overlay".to_owned()]),
             sysctls: BTreeMap::from([("net.ipv4.ip_forward".to_owned(), "0".to_owned())]),
             swap: vec!["/dev/vda2".to_owned()],
@@ -121,6 +121,8 @@ impl SimHost {
             cpus: 4,
             memory_kib: 8 << 20,
             free_kib: 40 << 20,
+            free_inodes: 1_000_000,
+            mount_options: "rw,relatime".to_owned(),
             cgroup_v2: true,
             slowness: 100,
             epoch: 0,

@@ -8,8 +8,8 @@ use super::host_command::{CommandResult, run_command};
 use super::vault::digest_of;
 use super::world::World;
 use crate::digest::Digest;
-use crate::exec::script::{Op, Payload};
 use crate::inventory::HostName;
+use crate::script::{Op, Payload};
 
 /// What one operation came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

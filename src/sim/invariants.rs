@@ -2,8 +2,8 @@
 //! its moment; a test fails on the first.
 
 use super::world::World;
-use crate::exec::script::{Op, Payload};
 use crate::inventory::HostName;
+use crate::script::{Op, Payload};
 
 /// Marks every private byte of the simulated vault: it may stand in a file on a host and nowhere else.
 pub const CANARY: &str = "CANARY-PRIVATE";

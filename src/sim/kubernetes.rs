@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{PodNetwork, World};
 use crate::blueprint::cluster::object_key;
 use crate::exec::ports::{KubeError, Objects};
 use crate::inventory::HostName;
@@ -50,7 +50,16 @@ impl World {
         let Some(host) = self.hosts.get(name) else { return };
         let kubelet = host.runs_pods();
         let standalone = !host.host.is_node();
-        let has_network = self.network_by_objects || host.disk.below("/etc/cni/net.d").next().is_some();
+        let has_network = match &self.network {
+            PodNetwork::Files => host.disk.below("/etc/cni/net.d").next().is_some(),
+            PodNetwork::Objects { keys, images } => {
+                let applied = |cluster: &super::etcd::EtcdCluster| {
+                    cluster.established && keys.iter().all(|key| cluster.objects.contains_key(key))
+                };
+                images.iter().all(|image| host.images.contains(image)) && self.clusters.values().any(applied)
+            }
+            PodNetwork::Others => true,
+        };
         let now = self.now;
         if kubelet && !standalone && !self.hosts[name].registered {
             let Some(cluster) = self.api_for_kubelet(name) else { return };

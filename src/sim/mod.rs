@@ -6,6 +6,7 @@ mod bundle;
 pub mod converge;
 pub mod disk;
 mod etcd;
+mod extras;
 pub mod faults;
 pub mod host;
 mod host_command;

@@ -17,8 +17,8 @@ use super::{host::SimHost, probe};
 use crate::digest::Digest;
 use crate::exec::Clock;
 use crate::exec::ports::{Etcd, EtcdMember, KubeApi, KubeError, Objects, Remote, RemoteError, StageResult};
-use crate::exec::script::HostScript;
 use crate::inventory::HostName;
+use crate::script::HostScript;
 
 /// One SSH round trip on a session that is open.
 const ROUND_TRIP: Duration = Duration::from_millis(40);

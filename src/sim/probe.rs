@@ -52,7 +52,8 @@ fn machine(out: &mut String, host: &SimHost, now: Duration) -> std::fmt::Result 
         }
     }
     for directory in ["/", "/var/lib", "/run"] {
-        writeln!(out, "mount\t{directory}\t{}\t1024\t1000000\t{}", host.free_kib, host.mount_options)?;
+        let (kib, inodes, options) = (host.free_kib, host.free_inodes, &host.mount_options);
+        writeln!(out, "mount\t{directory}\t{kib}\t1024\t{inodes}\t{options}")?;
     }
     for package in &host.held {
         writeln!(out, "held\t{package}")?;

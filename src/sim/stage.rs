@@ -10,8 +10,8 @@ use super::faults::{Fault, Site};
 use super::host_script::{OpResult, cost};
 use super::ports::Fleet;
 use crate::exec::ports::StageResult;
-use crate::exec::script::{HostScript, Op};
 use crate::inventory::HostName;
+use crate::script::{HostScript, Op};
 
 /// How long a machine takes to boot.
 const BOOT: Duration = Duration::from_secs(25);

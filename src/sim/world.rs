@@ -13,6 +13,17 @@ use crate::inventory::{Host, HostName};
 /// Between an API server's start and its first `/readyz`, once etcd answers.
 const API_START: Duration = Duration::from_secs(3);
 
+/// Where a node's pod network comes from: without one it never becomes Ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PodNetwork {
+    /// A CNI configuration on the host.
+    Files,
+    /// Objects in the API, by key, whose pods run these images.
+    Objects { keys: Vec<String>, images: Vec<String> },
+    /// Somebody else looks after it.
+    Others,
+}
+
 pub struct World {
     pub now: Duration,
     pub hosts: BTreeMap<HostName, SimHost>,
@@ -31,8 +42,7 @@ pub struct World {
     pub sizes: BTreeMap<Digest, u64>,
     /// Version of each executable.
     pub versions: BTreeMap<Digest, String>,
-    /// Pods get their network from objects in the API, not from files of ours.
-    pub network_by_objects: bool,
+    pub network: PodNetwork,
     pub by_address: BTreeMap<IpAddr, HostName>,
     pub serial: u64,
     /// When the operator last looked.
@@ -60,7 +70,7 @@ impl World {
             archives: BTreeMap::new(),
             sizes: BTreeMap::new(),
             versions: BTreeMap::new(),
-            network_by_objects: false,
+            network: PodNetwork::Files,
             serial: 0,
             observed_at: Duration::ZERO,
             writes: 0,

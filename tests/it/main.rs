@@ -1,6 +1,7 @@
 //! Integration tests, one binary: each module needs something real around it, and says so when
 //! that is missing.
 
+mod arrows;
 mod kube;
 mod sim;
 mod ssh;

@@ -92,14 +92,14 @@ fn rank(object: &Value) -> usize {
     first.or(last).unwrap_or(FIRST.len())
 }
 
-/// Images that the objects' pods run, sorted: what a bundle must hold besides the manifest.
+/// Images that the objects' pods run, by their full names, sorted: what a bundle must hold besides.
 pub fn images_of(objects: &[Value]) -> Vec<String> {
     fn collect(value: &Value, images: &mut Vec<String>) {
         match value {
             Value::Object(map) => {
                 for (key, child) in map {
                     if matches!(key.as_str(), "containers" | "initContainers") {
-                        let of_container = |item: &Value| Some(item.get("image")?.as_str()?.to_owned());
+                        let of_container = |item: &Value| Some(full_image_name(item.get("image")?.as_str()?));
                         images.extend(child.as_array().into_iter().flatten().filter_map(of_container));
                     }
                     collect(child, images);
@@ -116,24 +116,23 @@ pub fn images_of(objects: &[Value]) -> Vec<String> {
     images
 }
 
-/// Where the release manifest of a network plugin is published; None for what has none: `routes`, `none`
-/// and an operator's own manifest. The bundle pins its checksum when it is first fetched.
-pub fn release_manifest_url(plugin: &NetworkPlugin) -> Option<String> {
-    let github = "https://github.com";
-    let raw = "https://raw.githubusercontent.com";
-    match plugin {
-        NetworkPlugin::Calico { version } => {
-            Some(format!("{raw}/projectcalico/calico/{version}/manifests/calico.yaml"))
-        }
-        NetworkPlugin::Flannel { version } => {
-            Some(format!("{github}/flannel-io/flannel/releases/download/{version}/kube-flannel.yml"))
-        }
-        // The last path under which Cilium keeps a rendered manifest; newer releases only have a chart,
-        // which an operator renders and gives as a manifest.
-        NetworkPlugin::Cilium { version } => {
-            Some(format!("{raw}/cilium/cilium/{version}/install/kubernetes/quick-install.yaml"))
-        }
-        NetworkPlugin::Routes { .. } | NetworkPlugin::Manifest { .. } | NetworkPlugin::None => None,
+/// The name under which containerd keeps an image that a pod names like this: with registry and tag, or
+/// by digest alone (github.com/distribution/reference, `ParseDockerRef`).
+pub fn full_image_name(text: &str) -> String {
+    let (name, digest) = text.split_once('@').map_or((text, None), |(name, digest)| (name, Some(digest)));
+    let (path, tag) = match name.rsplit_once(':') {
+        Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
+        Some(_) | None => (name, None),
+    };
+    let is_host = |part: &str| part.contains(['.', ':']) || part == "localhost";
+    let path = match path.split_once('/') {
+        Some((host, _)) if is_host(host) => path.to_owned(),
+        Some(_) => format!("docker.io/{path}"),
+        None => format!("docker.io/library/{path}"),
+    };
+    match digest {
+        Some(digest) => format!("{path}@{digest}"),
+        None => format!("{path}:{}", tag.unwrap_or("latest")),
     }
 }
 
@@ -174,16 +173,10 @@ fn flannel(objects: &mut [Value], network: &Network) -> Result<(), ManifestError
 
 fn calico(objects: &mut [Value], network: &Network) -> Result<(), ManifestError> {
     let missing = || ManifestError::NoPodRange("DaemonSet calico-node");
-    let set = titled(objects, "/calico-node").filter(|object| object["kind"] == "DaemonSet");
-    // A ServiceAccount of the same name may come first.
-    let set = match set {
-        Some(_) => {
-            objects.iter_mut().find(|object| object_title(object) == "DaemonSet kube-system/calico-node")
-        }
-        None => objects
-            .iter_mut()
-            .find(|object| object["kind"] == "DaemonSet" && object_title(object).ends_with("/calico-node")),
-    };
+    // A ServiceAccount of the same name comes first.
+    let set = objects
+        .iter_mut()
+        .find(|object| object["kind"] == "DaemonSet" && object["metadata"]["name"] == "calico-node");
     let containers = set
         .and_then(|set| set.pointer_mut("/spec/template/spec/containers"))
         .and_then(Value::as_array_mut)
@@ -268,6 +261,22 @@ kind: DaemonSet
 metadata: {name: a}
 spec: {template: {spec: {initContainers: [{image: i}], containers: [{image: c}, {image: i}]}}}
 ";
-        assert_eq!(images_of(&parse_manifest(manifest).unwrap()), ["c", "i"]);
+        assert_eq!(
+            images_of(&parse_manifest(manifest).unwrap()),
+            ["docker.io/library/c:latest", "docker.io/library/i:latest"]
+        );
+    }
+
+    #[test]
+    fn names_images_as_containerd_keeps_them() {
+        for (text, full) in [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("calico/node:v3", "docker.io/calico/node:v3"),
+            ("quay.io/cilium/cilium:v1.18.1@sha256:ab", "quay.io/cilium/cilium@sha256:ab"),
+            ("localhost:5000/a", "localhost:5000/a:latest"),
+            ("registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10"),
+        ] {
+            assert_eq!(full_image_name(text), full);
+        }
     }
 }

@@ -6,12 +6,17 @@ mod config;
 mod coredns;
 mod kube_proxy;
 pub mod manifest;
+mod manifests;
 pub mod node;
 mod object;
 mod yaml;
 
 pub use compare::{Difference, covers};
-pub use manifest::{ManifestError, parse_manifest};
+pub use manifest::{ManifestError, images_of, parse_manifest};
+pub use manifests::{
+    ManifestSource, Manifests, UnusableManifest, WantedManifest, read_manifests, release_manifest,
+    wanted_manifests,
+};
 pub use node::{NodeWish, node_patch, node_wish};
 pub use object::{object_key, object_title};
 pub use yaml::{sorted as sorted_keys, write as write_yaml};
@@ -32,6 +37,7 @@ pub struct ClusterInputs<'a> {
     /// PEM certificate of the cluster's CA.
     pub ca_certificate: &'a str,
     pub etcd_token: &'a str,
+    pub manifests: &'a Manifests,
 }
 
 /// The cluster's objects in the order in which they are applied.
@@ -49,12 +55,15 @@ impl ClusterObjects {
     }
 }
 
-/// The objects every cluster has. The network plugin's come from its manifest ([`parse_manifest`]).
+/// All objects of the cluster. Among the add-ons the network plugin comes first: no pod gets an address
+/// before it works, CoreDNS's included.
 pub fn cluster_objects(inputs: &ClusterInputs) -> ClusterObjects {
-    let mut addons = coredns::coredns_objects(inputs);
+    let mut addons = inputs.manifests.plugin.clone();
+    addons.extend(coredns::coredns_objects(inputs));
     if inputs.inventory.kube_proxy.enabled {
         addons.extend(kube_proxy::kube_proxy_objects(inputs));
     }
+    addons.extend(inputs.manifests.addons.iter().cloned());
     ClusterObjects { access: access::access_objects(), config: config::config_objects(inputs), addons }
 }
 

@@ -78,6 +78,7 @@ fn objects(inventory: &Inventory) -> ClusterObjects {
         release: release_of(inventory.version).unwrap(),
         ca_certificate: "golden CA\n",
         etcd_token: "5f0c1c36-5c5e-4b5e-9f0e-0d6e0a0b0c0d",
+        manifests: &Manifests::default(),
     })
 }
 

@@ -14,7 +14,9 @@ use super::super::hash::{Fingerprint, Hashing, Staged, copy};
 use super::super::item::File;
 use super::super::request::Request;
 use super::super::{BundleError, Fetched, elf};
-use super::layout::{CHECKSUM_LIMIT, Download, FILE_LIMIT, UPSTREAM_HOSTS, download, stated_checksum};
+use super::layout::{
+    CHECKSUM_LIMIT, Download, FILE_LIMIT, MANIFEST_LIMIT, UPSTREAM_HOSTS, download, stated_checksum,
+};
 use crate::release::artifact::{Arch, Sha256};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -95,6 +97,21 @@ impl HttpSource {
             }
         };
         Ok(Fetched { version: request.file_version(file), print, source: self.source(file, request) })
+    }
+
+    /// A manifest's bytes, from its https address or from the mirror.
+    pub async fn manifest(&self, url: &str) -> Result<Vec<u8>, BundleError> {
+        let not_tls = || BundleError::NotTls { address: url.to_owned() };
+        let location = url.strip_prefix("https://").ok_or_else(not_tls)?;
+        // What is on the mirror's own host needs no detour.
+        let url = if url.starts_with(&self.base) { url.to_owned() } else { self.url(location) };
+        let mut bytes = Vec::new();
+        self.stream(&url, MANIFEST_LIMIT, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })
+        .await?;
+        Ok(bytes)
     }
 
     /// The archive on disk, its checksum known to be right.
@@ -218,8 +235,10 @@ impl StdError for ForbiddenRedirect {}
 
 fn follow(attempt: Attempt<'_>, hosts: &[String]) -> reqwest::redirect::Action {
     let url = attempt.url();
-    let allowed =
-        url.scheme() == "https" && url.host_str().is_some_and(|host| hosts.iter().any(|it| it == host));
+    // An operator's own address may move within its host.
+    let first = attempt.previous().first().and_then(Url::host_str);
+    let allowed = url.scheme() == "https"
+        && url.host_str().is_some_and(|host| first == Some(host) || hosts.iter().any(|it| it == host));
     if !allowed {
         // The query of a signed address is a credential of sorts: not for error messages.
         let to = format!("{}://{}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path());

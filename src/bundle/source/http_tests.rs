@@ -110,7 +110,7 @@ async fn refuses_an_executable_in_an_archive_that_unpacks_beyond_the_limit() {
 }
 
 #[tokio::test]
-async fn refuses_a_truncated_download() {
+async fn row_37_truncated_download_is_refused() {
     let bytes = executable(Arch::Amd64, &"k".repeat(5000));
     let case = Case::kubelet(&bytes).await;
     case.server.put(KUBELET, Answer::CutOff(bytes, 1000));
@@ -127,7 +127,7 @@ async fn refuses_a_truncated_download_of_unannounced_length_by_its_checksum() {
 }
 
 #[tokio::test]
-async fn refuses_another_checksum_and_says_both() {
+async fn row_37_another_checksum_is_refused_and_both_are_said() {
     let case = Case::kubelet(&executable(Arch::Amd64, "kubelet")).await;
     case.server.put(KUBELET, Answer::Body(executable(Arch::Amd64, "tampered with")));
     let error = case.refused().await;
@@ -144,7 +144,7 @@ async fn refuses_a_download_whose_checksum_is_not_published() {
 }
 
 #[tokio::test]
-async fn refuses_an_executable_for_another_architecture_though_its_checksum_is_right() {
+async fn row_37_another_architecture_is_refused_though_its_checksum_is_right() {
     let case = Case::kubelet(&executable(Arch::Arm64, "kubelet")).await;
     let error = case.refused().await;
     assert!(error.to_string().contains("it is for arm64"), "{error}");

@@ -5,17 +5,20 @@ use super::super::request::Request;
 use crate::release::artifact::{Arch, Sha256};
 
 /// Hosts that upstream's addresses live on or redirect to; anything else is refused.
-pub const UPSTREAM_HOSTS: [&str; 5] = [
+pub const UPSTREAM_HOSTS: [&str; 6] = [
     "dl.k8s.io",
     "cdn.dl.k8s.io",
     "github.com",
     "objects.githubusercontent.com",
+    "raw.githubusercontent.com",
     "release-assets.githubusercontent.com",
 ];
 
 /// The most an executable or an archive of executables may weigh. The largest today are about 130 MB; a
 /// server that sends without end must not fill the disk.
 pub const FILE_LIMIT: u64 = 512 * 1024 * 1024;
+/// The most a manifest may weigh; those with all definitions of a large plugin are about 3 MB.
+pub const MANIFEST_LIMIT: u64 = 16 * 1024 * 1024;
 /// The most a list of checksums may weigh.
 pub const CHECKSUM_LIMIT: u64 = 1024 * 1024;
 

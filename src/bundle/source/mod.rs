@@ -1,7 +1,7 @@
 //! Where artifacts come from.
 
 mod http;
-mod layout;
+pub(in crate::bundle) mod layout;
 pub mod local;
 mod registry;
 pub mod remote;

@@ -17,7 +17,7 @@ use super::super::image::layout::{Blob, BlobContent, write_layout};
 use super::super::request::Request;
 use super::super::{BundleError, Fetched};
 use crate::release::artifact::{Arch, Sha256};
-use crate::release::catalog::Image;
+use crate::release::catalog::{IMAGE_REGISTRY, Image};
 
 /// The most one blob of an image may weigh.
 const BLOB_LIMIT: u64 = 512 * 1024 * 1024;
@@ -78,7 +78,7 @@ impl RegistrySource {
 
     /// The recorded source of an image: its digest, so a tag that was moved is noticed.
     pub async fn source(&self, image: Image, request: &Request) -> Result<String, BundleError> {
-        Ok(self.manifest(image, request).await?.source)
+        Ok(self.manifest(&request.reference_in(&self.prefix, image), request.arch).await?.source)
     }
 
     /// Writes an image to `target` under its name in the cluster.
@@ -88,7 +88,29 @@ impl RegistrySource {
         request: &Request,
         target: &Utf8Path,
     ) -> Result<Fetched, BundleError> {
-        let Pulled { reference, source, bytes, manifest } = self.manifest(image, request).await?;
+        let from = request.reference_in(&self.prefix, image);
+        self.write(&from, request.reference(image), request.arch, target).await
+    }
+
+    /// Writes an image that a manifest names, under that (full) name. Of another registry it is expected
+    /// below its host's name: `PREFIX/docker.io/calico/node`.
+    pub async fn named(&self, name: &str, arch: Arch, target: &Utf8Path) -> Result<Fetched, BundleError> {
+        let from = match (self.prefix == IMAGE_REGISTRY, name.strip_prefix(IMAGE_REGISTRY)) {
+            (true, _) => name.to_owned(),
+            (false, Some(rest)) => format!("{}{rest}", self.prefix),
+            (false, None) => format!("{}/{name}", self.prefix),
+        };
+        self.write(&from, name.to_owned(), arch, target).await
+    }
+
+    async fn write(
+        &self,
+        from: &str,
+        name: String,
+        arch: Arch,
+        target: &Utf8Path,
+    ) -> Result<Fetched, BundleError> {
+        let Pulled { reference, source, bytes, manifest } = self.manifest(from, arch).await?;
         let mut blobs = Vec::new();
         // Dropped with this function: the blobs are in the layout then, or of no use.
         let mut kept = Vec::new();
@@ -99,13 +121,12 @@ impl RegistrySource {
             blobs.push(Blob { print, content });
         }
         if let Some(config) = kept.first() {
-            check_config(&reference, config.path(), request.arch)?;
+            check_config(&reference, config.path(), arch)?;
         }
-        let name = request.reference(image);
         let media_type = manifest.media_type.as_deref().unwrap_or(oci_client::manifest::OCI_IMAGE_MEDIA_TYPE);
         let mut staged = Staged::create(target)?;
         let mut hashing = Hashing::new(&mut staged);
-        write_layout(&name, request.arch, media_type, bytes, blobs, &mut hashing)
+        write_layout(&name, arch, media_type, bytes, blobs, &mut hashing)
             .map_err(BundleError::io("write", target))?;
         let (_, print) = hashing.finish();
         staged.commit(false)?;
@@ -113,20 +134,18 @@ impl RegistrySource {
         Ok(Fetched { version, print, source })
     }
 
-    async fn manifest(&self, image: Image, request: &Request) -> Result<Pulled, BundleError> {
-        let text = request.reference_in(&self.prefix, image);
+    async fn manifest(&self, text: &str, arch: Arch) -> Result<Pulled, BundleError> {
         let mut reference: Reference =
-            text.parse().map_err(|_| BundleError::Reference { text: text.clone() })?;
+            text.parse().map_err(|_| BundleError::Reference { text: text.to_owned() })?;
         let (mut bytes, mut digest) = self.pull(&reference).await?;
         let mut manifest = parse(&reference, &bytes)?;
         if let OciManifest::ImageIndex(index) = &manifest {
             let entry = index.manifests.iter().find(|entry| {
                 entry.platform.as_ref().is_some_and(|platform| {
-                    platform.os.to_string() == "linux"
-                        && platform.architecture.to_string() == request.arch.as_str()
+                    platform.os.to_string() == "linux" && platform.architecture.to_string() == arch.as_str()
                 })
             });
-            let entry = entry.ok_or_else(|| odd(&reference, format!("it has none for {}", request.arch)))?;
+            let entry = entry.ok_or_else(|| odd(&reference, format!("it has none for {arch}")))?;
             reference = reference.clone_with_digest(entry.digest.clone());
             (bytes, digest) = self.pull(&reference).await?;
             manifest = parse(&reference, &bytes)?;

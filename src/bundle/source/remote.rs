@@ -7,6 +7,7 @@ use super::super::request::Request;
 use super::super::{BundleError, Fetched};
 use super::http::HttpSource;
 use super::registry::RegistrySource;
+use crate::release::artifact::Arch;
 use crate::release::catalog::IMAGE_REGISTRY;
 
 /// Where executables and images are published.
@@ -57,6 +58,23 @@ impl Remote {
             Item::File(file) => self.files.file(file, request, target).await,
             Item::Image(image) => self.images.image(image, request, target).await,
         }
+    }
+}
+
+impl Remote {
+    /// A manifest's bytes.
+    pub(in crate::bundle) async fn manifest(&self, url: &str) -> Result<Vec<u8>, BundleError> {
+        self.files.manifest(url).await
+    }
+
+    /// Puts an image that a manifest names at `target`.
+    pub(in crate::bundle) async fn named_image(
+        &self,
+        name: &str,
+        arch: Arch,
+        target: &Utf8Path,
+    ) -> Result<Fetched, BundleError> {
+        self.images.named(name, arch, target).await
     }
 }
 

@@ -194,7 +194,14 @@ impl Rules<'_> {
             }
             self.pinned(&path, &addon.source, addon.sha256.as_deref());
         }
-        if let NetworkPlugin::Manifest { source, sha256 } = &self.draft.plugin {
+        let (source, sha256) = match &self.draft.plugin {
+            NetworkPlugin::Calico(release)
+            | NetworkPlugin::Cilium(release)
+            | NetworkPlugin::Flannel(release) => (release.source.as_ref(), &release.sha256),
+            NetworkPlugin::Manifest { source, sha256 } => (Some(source), sha256),
+            NetworkPlugin::Routes { .. } | NetworkPlugin::None => return,
+        };
+        if let Some(source) = source {
             self.pinned(&Path::root().key("network").key("plugin"), source, sha256.as_deref());
         }
     }

@@ -8,8 +8,9 @@ use super::reader::{Field, Table, closest};
 use super::scalar::{Plain, quoted};
 use super::settings;
 use super::tree::Node;
-use crate::inventory::{ClusterName, Component, Endpoint, NetworkPlugin};
+use crate::inventory::{ClusterName, Component, Endpoint, NetworkPlugin, PluginRelease};
 use crate::release::KubeVersion;
+use crate::release::plugins;
 
 /// The `apiVersion` this release reads.
 pub(crate) const API_VERSION: &str = "keelwright.dev/v1";
@@ -295,7 +296,7 @@ fn plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
             "none" => Some(NetworkPlugin::None),
             name if PLUGINS.contains(&name) => {
                 let needs = if name == "manifest" { "source" } else { "version" };
-                let example = if name == "manifest" { "cni.yaml" } else { "vX.Y.Z" };
+                let example = if name == "manifest" { "cni.yaml" } else { newest(name) };
                 field.error(
                     format!("{name} needs a {needs}"),
                     format!("write {{name: {name}, {needs}: {example}}}"),
@@ -307,7 +308,7 @@ fn plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
     let table = field.table()?;
     let name = table.require("name", "routes")?;
     let version = |name: &str| {
-        table.require("version", "vX.Y.Z").and_then(|field| {
+        table.require("version", newest(&name.to_lowercase())).and_then(|field| {
             let text = field.text()?;
             if settings::is_release_tag(text) {
                 return Some(text.to_owned());
@@ -316,6 +317,12 @@ fn plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
             field.error(message, "write its tag, such as v3.30.3; `latest` changes under your feet")
         })
     };
+    let sha256 = || table.get("sha256").and_then(|field| settings::sha256(&field));
+    let release = |name: &str| {
+        let source = table.get("source").and_then(|field| settings::source(&field));
+        let (version, sha256) = (version(name), sha256());
+        Some(PluginRelease { version: version?, source, sha256 })
+    };
     let plugin = match name.text()? {
         "routes" => {
             // 1280 is the least IPv6 allows, 68 IPv4; below 576 nothing real works.
@@ -323,19 +330,33 @@ fn plugin(field: &Field<'_>) -> Option<NetworkPlugin> {
             let mtu = mtu.flatten().and_then(|mtu| u32::try_from(mtu).ok());
             Some(NetworkPlugin::Routes { mtu })
         }
-        "calico" => version("Calico").map(|version| NetworkPlugin::Calico { version }),
-        "cilium" => version("Cilium").map(|version| NetworkPlugin::Cilium { version }),
-        "flannel" => version("flannel").map(|version| NetworkPlugin::Flannel { version }),
+        "calico" => release("Calico").map(NetworkPlugin::Calico),
+        "cilium" => {
+            let release = release("Cilium");
+            if table.has("source") {
+                release.map(NetworkPlugin::Cilium)
+            } else {
+                // cilium/cilium#16498: 1.9 was the last one with a manifest, far too old for any minor here.
+                let help = "render its chart, `helm template cilium cilium --repo https://helm.cilium.io \
+                            --version X.Y.Z --namespace kube-system > cilium.yaml`, and add source: cilium.yaml";
+                name.error("Cilium publishes no manifest: it needs a source", help)
+            }
+        }
+        "flannel" => release("flannel").map(NetworkPlugin::Flannel),
         "manifest" => {
             let source = table.require("source", "cni.yaml").and_then(|field| settings::source(&field));
-            let sha256 = table.get("sha256").and_then(|field| settings::sha256(&field));
-            source.map(|source| NetworkPlugin::Manifest { source, sha256 })
+            source.map(|source| NetworkPlugin::Manifest { source, sha256: sha256() })
         }
         "none" => Some(NetworkPlugin::None),
         _ => return unknown_plugin(&name),
     };
     table.finish();
     plugin
+}
+
+/// The release to suggest.
+fn newest(plugin: &str) -> &'static str {
+    plugins::known(plugin).map_or("vX.Y.Z", |known| known.version)
 }
 
 fn unknown_plugin(field: &Field<'_>) -> Option<NetworkPlugin> {

@@ -1,6 +1,7 @@
 use camino::Utf8Path;
 
 use super::*;
+use crate::inventory::{NetworkPlugin, PluginRelease};
 
 pub(crate) fn parse_text(text: &str) -> Result<(Inventory, Vec<Diagnostic>), Diagnostics> {
     let origin = Origin {
@@ -172,4 +173,27 @@ fn the_examples_are_read_without_a_warning() {
         }
     }
     assert!(count >= 6);
+}
+
+#[test]
+fn network_plugins_say_what_they_need() {
+    let found = |plugin: &str| {
+        let text = format!("{MINIMAL}network: {{plugin: {plugin}}}\n");
+        parse_text(&text).map(|(inventory, _)| inventory.network.plugin).map_err(|problems| {
+            assert_eq!(problems.list.len(), 1, "{problems}");
+            problems.render(&text)
+        })
+    };
+    let error = found("{name: cilium, version: v1.18.1}").unwrap_err();
+    assert!(error.contains("Cilium publishes no manifest") && error.contains("helm template"), "{error}");
+    let error = found("calico").unwrap_err();
+    assert!(error.contains("{name: calico, version: v3."), "{error}");
+    let release = |source: Option<&str>| PluginRelease {
+        version: "v1.18.1".into(),
+        source: source.map(str::to_owned),
+        sha256: None,
+    };
+    let cilium = found("{name: cilium, version: v1.18.1, source: cilium.yaml}");
+    assert_eq!(cilium, Ok(NetworkPlugin::Cilium(release(Some("/srv/cluster/cilium.yaml")))));
+    assert_eq!(found("{name: calico, version: v1.18.1}"), Ok(NetworkPlugin::Calico(release(None))));
 }

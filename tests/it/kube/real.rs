@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use keelwright::blueprint::cluster::{
-    ClusterInputs, ClusterObjects, cluster_objects, covers, node_patch, node_wish, object_key, object_title,
-    parse_manifest,
+    ClusterInputs, ClusterObjects, Manifests, cluster_objects, covers, node_patch, node_wish, object_key,
+    object_title, parse_manifest,
 };
-use keelwright::exec::{Etcd, KubeApi, SystemClock};
+use keelwright::exec::{Etcd, KubeApi, SystemClock, drain, uncordon};
 use keelwright::inventory::{HostName, Inventory, Origin, parse};
-use keelwright::kube::{Credentials, Dialer, Endpoint, EtcdClient, KubeClient, TcpDialer, drain, uncordon};
+use keelwright::kube::{Credentials, Dialer, Endpoint, EtcdClient, KubeClient, TcpDialer};
 use keelwright::release::release_of;
 use serde_json::{Value, json};
 
@@ -175,6 +175,7 @@ fn objects(inventory: &Inventory) -> ClusterObjects {
         release: release_of(inventory.version).unwrap(),
         ca_certificate: "certificate\n",
         etcd_token: "token",
+        manifests: &Manifests::default(),
     })
 }
 

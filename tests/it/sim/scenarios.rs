@@ -256,3 +256,58 @@ fn clocks_that_differ_too_much_are_refused() {
         assert!(matches!(round.run, Run::Refused(_)), "{offset}: {:?}", round.run);
     }
 }
+
+/// An inventory of one control plane and one worker with this pod network, and an add-on.
+fn with_manifests(plugin: &str) -> keelwright::inventory::Inventory {
+    inventory(&format!(
+        "hosts:
+  - {{name: cp-1, address: 192.0.2.11, roles: [control-plane]}}
+  - {{name: worker-1, address: 192.0.2.101}}
+network: {{podCidrs: [10.64.0.0/16], plugin: {plugin}}}
+addons: [{{name: metrics, source: metrics.yaml}}]
+"
+    ))
+}
+
+#[test]
+fn a_network_plugin_and_an_addon_come_from_their_manifests() {
+    let mut simulation = simulation(with_manifests("{name: manifest, source: cni.yaml}"));
+    let look = simulation.plan(Goal::Converge).unwrap();
+    insta::assert_snapshot!(text(&look.outline.unwrap(), Detail::Steps));
+    settle(&mut simulation);
+    let world = simulation.fleet.world();
+    for image in ["registry.example/pod-network:v1", "registry.example/metrics:v1"] {
+        assert!(world.hosts.values().all(|host| host.images.contains(image)), "{image}");
+    }
+    let stored = world.stored();
+    for key in ["apps/v1/DaemonSet/kube-system/pod-network", "apps/v1/Deployment/metrics/metrics"] {
+        assert!(stored.contains_key(&key.to_owned()), "{key}");
+    }
+}
+
+#[test]
+fn every_network_plugin_converges_and_is_told_the_pod_range() {
+    for (plugin, place) in [
+        ("{name: calico, version: v3.30.3}", "CALICO_IPV4POOL_CIDR"),
+        ("{name: flannel, version: v0.27.4}", "net-conf.json"),
+        ("{name: cilium, version: v1.18.1, source: cilium.yaml}", "cluster-pool-ipv4-cidr"),
+    ] {
+        let mut simulation = simulation(with_manifests(plugin));
+        settle(&mut simulation);
+        let world = simulation.fleet.world();
+        let told = |object: &serde_json::Value| {
+            object.to_string().contains(place) && object.to_string().contains("10.64.0.0/16")
+        };
+        assert!(world.stored().values().any(|object| told(object)), "{plugin}");
+    }
+}
+
+#[test]
+fn an_addon_that_is_added_later_is_all_that_is_planned() {
+    let with = with_manifests("routes");
+    let mut without = with.clone();
+    without.addons.clear();
+    let (_, plan) = edited(without, with);
+    // Its images are on every node before any pod asks for them.
+    insta::assert_snapshot!(plan);
+}
