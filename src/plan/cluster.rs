@@ -10,7 +10,7 @@ use super::{PlanError, PlanInput, reachable};
 use crate::blueprint::HostBlueprint;
 use crate::blueprint::cluster::{covers, node_patch, node_wish, object_key};
 use crate::facts::MintReason;
-use crate::inventory::{HostName, NetworkPlugin};
+use crate::inventory::{Host, HostName, NetworkPlugin};
 use crate::pki::{CertificateSpec, KeyId};
 
 /// Keys and certificates that the vault has not, has with other contents, or has not for long any more.
@@ -63,6 +63,23 @@ pub(super) fn await_api(input: &PlanInput<'_>, graph: &mut Graph) {
         }
         if let Some(start) = graph.find(&target, Stage::Start) {
             await_api_of(&host.name, graph, vec![start]);
+        }
+    }
+    if input.facts.api.known().is_none() {
+        hold_workers(input, graph);
+    }
+}
+
+/// A kubelet that finds no API server asks again after ever longer pauses, and takes processor time from
+/// the API servers that it waits for: in a new cluster workers start theirs when somebody answers.
+fn hold_workers(input: &PlanInput<'_>, graph: &mut Graph) {
+    let apis = graph.of_stage(Stage::ApiReady);
+    let is_worker = |host: &&Host| host.is_node() && !host.is_control_plane();
+    for host in input.inventory.hosts.values().filter(is_worker) {
+        let start = graph.find(&Target::Host(host.name.clone()), Stage::Start);
+        let serves_etcd = input.inventory.etcd_hosts().any(|etcd| etcd.name == host.name);
+        if let (Some(start), false) = (start, serves_etcd) {
+            graph.wait_for_any(&start, &apis);
         }
     }
 }

@@ -103,6 +103,13 @@ impl Graph {
         }
     }
 
+    /// The same for steps of which one is enough.
+    pub fn wait_for_any(&mut self, step: &StepId, any: &[StepId]) {
+        if let Some(step) = self.index.get(step).and_then(|at| self.steps.get_mut(*at)) {
+            step.after_any.extend(any.iter().cloned());
+        }
+    }
+
     pub fn contains(&self, id: &StepId) -> bool {
         self.index.contains_key(id)
     }

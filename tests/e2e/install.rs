@@ -77,8 +77,12 @@ fn kubeadm_joins_a_worker_and_a_control_plane_to_the_oldest_minor() {
     );
     let nodes = cluster.kubectl(&["get", "nodes", "-o", "name"]);
     assert!(nodes.contains("node/spare-1") && nodes.contains("node/spare-2"), "{nodes}");
-    let api = cluster.kubectl(&["-n", "kube-system", "get", "pod", "kube-apiserver-spare-2", "-o", "name"]);
-    assert_eq!(api, "pod/kube-apiserver-spare-2");
+    // The kubelet shows its static pods a while after kubeadm has ended.
+    for component in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+        let pod = format!("pod/{component}-spare-2");
+        cluster.kubectl(&["-n", "kube-system", "wait", "--for=create", &pod, "--timeout=120s"]);
+        cluster.kubectl(&["-n", "kube-system", "wait", "--for=condition=Ready", &pod, "--timeout=120s"]);
+    }
 }
 
 /// Six runs are killed with SIGKILL anywhere, the seventh is let end.
