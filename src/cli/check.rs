@@ -6,7 +6,7 @@ use super::apply::block_on;
 use super::operation::{ClusterArgs, Operation};
 use super::{CommandError, ErrorKind};
 use crate::facts::Observed;
-use crate::plan::{Goal, PlanError};
+use crate::plan::{Goal, PlanError, warnings};
 
 /// Check every host before anything is done to it
 ///
@@ -29,6 +29,7 @@ pub fn run(args: CheckArgs) -> Result<ExitCode, CommandError> {
         Ok(_) => Vec::new(),
         Err(error) => return Err(super::operation::plan_error(error.clone())),
     };
+    let warnings = warnings(&operation.inventory, &look.facts);
     let mut silent = false;
     for (host, observed) in &look.facts.hosts {
         let findings: Vec<_> = refusals.iter().filter(|refusal| &refusal.host == host).collect();
@@ -50,6 +51,9 @@ pub fn run(args: CheckArgs) -> Result<ExitCode, CommandError> {
                     println!("{host:<16} problem      {finding}");
                 }
             }
+        }
+        for warning in warnings.iter().filter(|warning| &warning.host == host) {
+            println!("{host:<16} warning      {}", warning.what);
         }
     }
     Ok(if !refusals.is_empty() {

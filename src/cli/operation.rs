@@ -130,7 +130,7 @@ impl Operation {
             kube: self.adapters.kube.as_ref(),
             etcd: self.adapters.etcd.as_ref(),
             goal,
-            now: jiff::Timestamp::now().as_second(),
+            clock: &|| jiff::Timestamp::now().as_second(),
         };
         cycle.look().await.map_err(failed)
     }

@@ -35,8 +35,8 @@ pub struct Cycle<'a> {
     pub kube: &'a dyn KubeApi,
     pub etcd: &'a dyn Etcd,
     pub goal: Goal,
-    /// Seconds since 1970.
-    pub now: i64,
+    /// Tells the seconds since 1970.
+    pub clock: &'a (dyn Fn() -> i64 + Sync),
 }
 
 /// What was seen, and what follows from it.
@@ -55,9 +55,10 @@ impl Cycle<'_> {
             api: Observed::Absent,
             etcd: Observed::Absent,
         };
+        let now = (self.clock)();
         let mut vault = self.vault.facts(&[]);
         let objects = BTreeMap::new();
-        let expected = match plan::blueprints(&self.input(&nothing, &vault, &objects)) {
+        let expected = match plan::blueprints(&self.input(&nothing, &vault, &objects, now)) {
             Ok(blueprints) => blueprints,
             Err(error) => return Ok(Look { facts: nothing, vault, outline: Err(error) }),
         };
@@ -65,7 +66,7 @@ impl Cycle<'_> {
         for name in self.dropped.keys() {
             asked.entry(name.clone()).or_insert_with(|| HostBlueprint::empty(name.clone()));
         }
-        let hosts = observe_hosts(self.inventory, &asked, self.remote).await;
+        let hosts = observe_hosts(self.inventory, &asked, self.remote, self.clock).await;
         let mut facts = ClusterFacts { hosts, ..nothing };
 
         let objects = self.desired_objects(&vault)?;
@@ -77,12 +78,12 @@ impl Cycle<'_> {
             facts.etcd = etcd;
         }
 
-        let contents = match plan::blueprints(&self.input(&facts, &vault, &objects)) {
+        let contents = match plan::blueprints(&self.input(&facts, &vault, &objects, now)) {
             Ok(blueprints) => secret_contents(&blueprints),
             Err(error) => return Ok(Look { facts, vault, outline: Err(error) }),
         };
         vault = self.vault.facts(&contents);
-        let outline = plan::plan(&self.input(&facts, &vault, &objects));
+        let outline = plan::plan(&self.input(&facts, &vault, &objects, now));
         Ok(Look { facts, vault, outline })
     }
 
@@ -91,6 +92,7 @@ impl Cycle<'_> {
         facts: &'b ClusterFacts,
         vault: &'b VaultFacts,
         objects: &'b BTreeMap<ObjectSet, Vec<Value>>,
+        now: i64,
     ) -> PlanInput<'b> {
         PlanInput {
             inventory: self.inventory,
@@ -100,7 +102,7 @@ impl Cycle<'_> {
             manifests: self.manifests,
             objects,
             goal: self.goal,
-            now: self.now,
+            now,
         }
     }
 

@@ -16,18 +16,23 @@ pub async fn observe_hosts(
     inventory: &Inventory,
     blueprints: &BTreeMap<HostName, HostBlueprint>,
     remote: &dyn Remote,
+    clock: &(dyn Fn() -> i64 + Sync),
 ) -> BTreeMap<HostName, Observed<HostFacts>> {
     let limit = usize::try_from(inventory.policy.parallelism).unwrap_or(usize::MAX).max(1);
     futures::stream::iter(blueprints)
         .map(|(name, blueprint)| async move {
             let questions = probe::questions(blueprint, inventory.etcd.data_dir.as_str());
+            let asked_at = clock();
             let observed = match remote.probe(name, probe::SCRIPT, questions.as_bytes()).await {
                 Err(error) => Observed::Unreachable(match error.hint() {
                     Some(hint) => format!("{error}; {hint}"),
                     None => error.to_string(),
                 }),
                 Ok(answer) => match parse::host_facts(&answer) {
-                    Ok(facts) => Observed::Known(facts),
+                    Ok(facts) => {
+                        let clock_offset = offset(asked_at, facts.clock, clock());
+                        Observed::Known(HostFacts { clock_offset, ..facts })
+                    }
                     Err(error) => Observed::Unreachable(format!("the probe failed: {error}")),
                 },
             };
@@ -36,6 +41,11 @@ pub async fn observe_hosts(
         .buffer_unordered(limit)
         .collect()
         .await
+}
+
+/// How far a host's clock is off at least, when it was read at some moment between two of ours.
+fn offset(before: i64, host: i64, after: i64) -> i64 {
+    host - host.clamp(before, after.max(before))
 }
 
 /// Asks the API for its nodes and for the live form of every wanted object.
@@ -83,4 +93,26 @@ fn node_facts(node: Value) -> Option<(HostName, NodeFacts)> {
         }),
     };
     Some((name, facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::offset;
+
+    #[test]
+    fn a_clock_is_off_by_what_the_answers_way_cannot_explain() {
+        // asked at, the host's clock, answered at, off
+        for (before, host, after, off) in [
+            (100, 100, 100, 0),
+            (100, 103, 105, 0),
+            (100, 99, 105, -1),
+            (100, 40, 105, -60),
+            (100, 106, 105, 1),
+            (100, 165, 105, 60),
+            // The operator's clock was set back meanwhile.
+            (100, 100, 90, 0),
+        ] {
+            assert_eq!(offset(before, host, after), off, "{before} {host} {after}");
+        }
+    }
 }

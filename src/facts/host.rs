@@ -29,6 +29,9 @@ pub struct HostFacts {
     pub swap: Vec<String>,
     /// Seconds since the epoch by the host's clock.
     pub clock: i64,
+    /// How many seconds that is ahead of the operator's clock, or behind it when negative: at least, as
+    /// the probe took a while to be answered.
+    pub clock_offset: i64,
     pub clock_synchronised: Option<bool>,
     pub addresses: Vec<Address>,
     pub listeners: Vec<Listener>,

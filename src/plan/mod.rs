@@ -18,6 +18,7 @@ pub mod report;
 pub mod safety;
 pub mod show;
 mod trust;
+mod warn;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +42,7 @@ pub use model::{
 pub use report::{Blocked, Report};
 pub use safety::{Refusal, Why};
 use trust::Trust;
+pub use warn::{Warning, warnings};
 
 /// Everything a plan is made from.
 pub struct PlanInput<'a> {

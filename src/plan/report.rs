@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PlanInput;
 use super::model::{Step, StepId};
+use super::warn::{Warning, warnings};
 use crate::facts::Observed;
 use crate::inventory::HostName;
 
@@ -21,7 +22,7 @@ pub struct Blocked {
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub blocked: Vec<Blocked>,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// The longest chain of steps, in seconds.
     pub expected_seconds: u32,
 }
@@ -36,7 +37,11 @@ pub(super) fn report(input: &PlanInput<'_>, steps: &[Step]) -> Report {
             Observed::Known(_) | Observed::Absent => None,
         })
         .collect();
-    Report { blocked, warnings: Vec::new(), expected_seconds: longest_chain(steps) }
+    Report {
+        blocked,
+        warnings: warnings(input.inventory, input.facts),
+        expected_seconds: longest_chain(steps),
+    }
 }
 
 fn longest_chain(steps: &[Step]) -> u32 {

@@ -10,9 +10,6 @@ use crate::inventory::{Host, HostName};
 /// kubeadm back-dates certificates by five minutes; past that a host would find them not yet valid.
 /// One minute leaves room for the drift of a long run.
 pub const CLOCK_SKEW_LIMIT_SECONDS: i64 = 60;
-/// A look at a large fleet takes a while, and a host is asked at some moment of it. A host that is ahead
-/// by less than this is not in danger: certificates are only not valid yet where the clock is behind.
-pub const LOOK_SECONDS: i64 = 300;
 /// kubeadm's preflight: NumCPU and Mem.
 pub const CONTROL_PLANE_CPUS: u32 = 2;
 pub const CONTROL_PLANE_MEMORY_KIB: u64 = 1700 * 1024;
@@ -172,9 +169,8 @@ fn machine(input: &PlanInput<'_>, host: &Host, facts: &HostFacts) -> Vec<Refusal
     if !facts.systemd {
         found.push(refuse(host, Why::NoSystemd));
     }
-    let skew = facts.clock - input.now;
-    if !(-CLOCK_SKEW_LIMIT_SECONDS..=CLOCK_SKEW_LIMIT_SECONDS + LOOK_SECONDS).contains(&skew) {
-        found.push(refuse(host, Why::ClockSkew { seconds: skew }));
+    if facts.clock_offset.abs() > CLOCK_SKEW_LIMIT_SECONDS {
+        found.push(refuse(host, Why::ClockSkew { seconds: facts.clock_offset }));
     }
     let wanted = match host.arch {
         crate::release::Arch::Amd64 => "x86_64",

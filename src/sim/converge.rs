@@ -146,7 +146,7 @@ impl Simulation {
             kube: &self.ports,
             etcd: &self.ports,
             goal,
-            now: self.now(),
+            clock: &|| self.now(),
         };
         {
             let mut world = self.fleet.world();

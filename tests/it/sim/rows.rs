@@ -32,6 +32,18 @@ fn row_25_advertise_address_not_on_the_host() {
 }
 
 #[test]
+fn a_clock_that_is_off_is_a_warning_and_past_a_minute_a_refusal() {
+    for seconds in [-61, 61] {
+        refused(|host| host.clock_offset = seconds, &[&format!("its clock is {seconds} s off")]);
+    }
+    let mut simulation = simulation(inventory(SINGLE));
+    simulation.fleet.world().hosts.get_mut(&name("node-1")).unwrap().clock_offset = -60;
+    let outline = simulation.plan(Goal::Converge).unwrap().outline.unwrap();
+    let text = keelwright::plan::show::text(&outline, keelwright::plan::show::Detail::Steps);
+    assert!(text.contains("! node-1: its clock is 60 s behind yours"), "{text}");
+}
+
+#[test]
 fn row_32_cgroup_v1_says_how_to_go_on() {
     let words = ["has cgroup v1", "systemd.unified_cgroup_hierarchy=1", "failCgroupV1: false"];
     refused(|host| host.cgroup_v2 = false, &words);
