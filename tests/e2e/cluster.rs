@@ -113,29 +113,35 @@ impl Cluster {
         self.ok(&all)
     }
 
-    /// Starts an apply and kills it with SIGKILL after a while; false when it had ended before.
-    pub fn apply_and_kill(&self, after: Duration) -> bool {
+    /// Starts an apply and kills it with SIGKILL a while after it has done so many steps; None when it
+    /// ended before that, else the steps it had done.
+    pub fn apply_and_kill(&self, steps: usize, after: Duration) -> Option<usize> {
         let inventory = self.inventory();
         let mut all = vec!["apply", "-i", inventory.to_str().unwrap(), "--yes"];
         all.extend(self.extra.iter().map(String::as_str));
         let log = self.lab.directory().join("killed.log");
         let errors = std::fs::File::create(&log).unwrap();
         let mut child = self.command(&all).stderr(errors).stdout(Stdio::null()).spawn().unwrap();
-        let deadline = Instant::now() + after;
-        while Instant::now() < deadline {
+        let text = || std::fs::read_to_string(&log).unwrap();
+        let is_done = |line: &&str| line.split_whitespace().nth(1) == Some("done");
+        let done = || text().lines().filter(is_done).count();
+        let mut deadline = None;
+        while deadline.is_none_or(|deadline| Instant::now() < deadline) {
             if let Some(status) = child.try_wait().unwrap() {
-                assert!(status.success(), "apply: {status}\n{}", std::fs::read_to_string(&log).unwrap());
-                return false;
+                assert!(status.success(), "apply: {status}\n{}", text());
+                return None;
             }
-            std::thread::yield_now();
+            if deadline.is_none() && done() >= steps {
+                deadline = Some(Instant::now() + after);
+            }
             std::thread::park_timeout(Duration::from_millis(20));
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        true
+        Some(done())
     }
 
-    /// The same, and how long it took.
+    /// As [`Cluster::on`], and how long it took.
     pub fn on_timed(&self, verb: &str, args: &[&str]) -> Duration {
         let began = Instant::now();
         self.on(verb, args);

@@ -31,7 +31,7 @@ fn installs_the_newest_minor_highly_available() {
     assert_eq!(cluster.ready_nodes(), ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"]);
     serves(&cluster);
     kubeadm_finds_its_own_layout(&cluster);
-    assert_eq!(cluster.steps_left(), Vec::<String>::new(), "a second plan is empty");
+    a_second_apply_does_nothing(&cluster, &["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"]);
     replace_the_first_control_plane(&mut cluster, &before);
     reset_leaves_nothing(&cluster, &before);
 }
@@ -50,7 +50,7 @@ fn kubeadm_joins_a_worker_and_a_control_plane_to_the_oldest_minor() {
     killed_again_and_again(&cluster);
     assert_eq!(cluster.ready_nodes(), ["cp-1", "worker-1"]);
     kubeadm_finds_its_own_layout(&cluster);
-    assert_eq!(cluster.steps_left(), Vec::<String>::new(), "a second plan is empty");
+    a_second_apply_does_nothing(&cluster, &["cp-1", "worker-1"]);
 
     let join = cluster.ask("cp-1", "/root/kubeadm token create --print-join-command 2>/dev/null");
     join_with_kubeadm(&cluster, "spare-1", &join);
@@ -85,17 +85,41 @@ fn kubeadm_joins_a_worker_and_a_control_plane_to_the_oldest_minor() {
     }
 }
 
-/// Six runs are killed with SIGKILL anywhere, the seventh is let end.
+/// No step, and at most two commands over SSH on each host.
+fn a_second_apply_does_nothing(cluster: &Cluster, machines: &[&str]) {
+    assert_eq!(cluster.steps_left(), Vec::<String>::new(), "a second plan is empty");
+    let verbose = "echo LogLevel VERBOSE >/etc/ssh/sshd_config.d/verbose.conf && systemctl reload ssh";
+    machines.iter().for_each(|machine| drop(cluster.ask(machine, verbose)));
+    // The question is a session itself.
+    let sessions = |machine: &&str| -> usize {
+        let count = "journalctl --sync; journalctl -u ssh -o cat | grep -c 'Starting session: '; true";
+        cluster.ask(machine, count).parse().unwrap()
+    };
+    let before: Vec<usize> = machines.iter().map(sessions).collect();
+    let time = cluster.apply();
+    let after: Vec<usize> = machines.iter().map(sessions).collect();
+    let asked: Vec<usize> = after.iter().zip(before).map(|(after, before)| after - before - 1).collect();
+    eprintln!("a second apply took {:.1} s and {asked:?} sessions", time.as_secs_f64());
+    assert!(asked.iter().all(|count| (1..=2).contains(count)), "{machines:?}: {asked:?}");
+    machines.iter().for_each(|machine| {
+        cluster.ask(machine, "rm /etc/ssh/sshd_config.d/verbose.conf && systemctl reload ssh");
+    });
+}
+
+/// Six runs are killed with SIGKILL at points spread over the whole, the seventh is let end.
 fn killed_again_and_again(cluster: &Cluster) {
     let seed = std::env::var("KEELWRIGHT_E2E_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("KEELWRIGHT_E2E_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut killed = 0;
-    for _ in 0..6 {
-        let after = Duration::from_millis(random.random_range(1_000..16_000));
-        killed += u32::from(cluster.apply_and_kill(after));
-        eprintln!("killed after {:.1} s", after.as_secs_f64());
+    let (mut killed, mut done) = (0, 0);
+    for round in 0..6 {
+        let steps: usize = 2 * round + random.random_range(0..2);
+        let after = Duration::from_millis(random.random_range(0..2_000));
+        if let Some(more) = cluster.apply_and_kill(steps.saturating_sub(done), after) {
+            (killed, done) = (killed + 1, done + more);
+            eprintln!("killed {} ms after step {steps}, {done} done", after.as_millis());
+        }
     }
     let time = cluster.apply();
     eprintln!("apply of 1+1 with v1.34.4, killed {killed} times before, took {:.1} s", time.as_secs_f64());
