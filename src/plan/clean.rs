@@ -15,13 +15,12 @@ const UNITS: [&str; 5] = [
 
 /// Files and trees of ours. Distribution packages stay: others may use them by now. A manifest goes before
 /// what its pod reads, so that a power cut in between leaves no pod that can only fail.
-const TREES: [&str; 27] = [
+const TREES: [&str; 26] = [
     "/etc/kubernetes/manifests",
     "/etc/kubernetes",
     "/etc/cni/net.d",
     "/etc/containerd",
     "/etc/crictl.yaml",
-    "/etc/keelwright",
     "/etc/modules-load.d/keelwright.conf",
     "/etc/sysctl.d/99-keelwright.conf",
     "/etc/systemd/system/kubelet.service",
@@ -51,6 +50,10 @@ const CONTENTS: [&str; 4] =
 
 /// Directories that others may have something in by now: they go when they are empty.
 const SHARED: [&str; 2] = ["/etc/cni", "/etc/systemd/networkd.conf.d"];
+
+/// Has the marker, by which a machine is known as ours: it goes last, so that a cleaning that was cut off
+/// can go on.
+const OWN: &str = "/etc/keelwright";
 
 /// Stops every container and process of the cluster, then unmounts what they left.
 const STOP: &str = r#"
@@ -111,6 +114,7 @@ pub(super) fn operations(etcd_data_dir: &str) -> Vec<Op> {
         ops.push(run(["sh", "-c", &empty], "unless others have something in it"));
     }
     ops.push(run(["systemctl", "daemon-reload"], "unit files are gone"));
+    ops.push(Op::Remove { path: OWN.to_owned(), recursive: true });
     ops
 }
 
@@ -126,7 +130,7 @@ mod tests {
     fn is_cleaned(path: &str) -> bool {
         let below =
             |tree: &&str| path == *tree || path.strip_prefix(*tree).is_some_and(|rest| rest.starts_with('/'));
-        TREES.iter().any(below) || CONTENTS.iter().any(below) || SHARED.contains(&path)
+        TREES.iter().chain([&OWN]).any(below) || CONTENTS.iter().any(below) || SHARED.contains(&path)
     }
 
     #[test]

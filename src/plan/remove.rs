@@ -64,13 +64,12 @@ fn clean(input: &PlanInput<'_>, goal: Goal) -> Planned {
 
 /// Cleans every machine that can be reached: workers and control planes alike, all at once.
 pub(super) fn reset(input: &PlanInput<'_>, graph: &mut Graph) {
+    // The marker comes before anything else but artifacts, and goes last.
     let ours = |host: &&Host| {
-        input.facts.host(&host.name).is_some_and(|facts| {
-            facts.marker.is_some()
-                || !facts.artifacts.is_empty()
-                || facts.etcd.has_data
-                || !facts.files.is_empty()
-        })
+        input
+            .facts
+            .host(&host.name)
+            .is_some_and(|facts| facts.marker.is_some() || !facts.artifacts.is_empty())
     };
     for host in reachable(input).filter(ours) {
         let action = clean(input, Goal::Reset);

@@ -35,6 +35,12 @@ pub enum Why {
     OtherInstaller {
         path: String,
     },
+    /// Files of a node, and no marker of ours.
+    UnknownNode {
+        path: String,
+    },
+    /// containerd serves somebody else: Docker, say. Ours would take its place and its data.
+    UnknownRuntime,
     ForeignEtcdData {
         directory: String,
     },
@@ -87,6 +93,15 @@ impl fmt::Display for Why {
                 write!(f, "the machine belongs to cluster `{cluster}` ({uid}); reset it from there first")
             }
             Why::OtherInstaller { path } => write!(f, "{path} shows that another installer works here"),
+            Why::UnknownNode { path } => write!(
+                f,
+                "{path} is of a cluster that keelwright did not make; if that may go, `kubeadm reset` the machine \
+                 first"
+            ),
+            Why::UnknownRuntime => f.write_str(
+                "containerd runs here already, for something else; keelwright brings its own: when nothing needs \
+                 that one, `systemctl disable --now containerd`",
+            ),
             Why::ForeignEtcdData { directory } => {
                 write!(f, "{directory} holds the data of an etcd member that this cluster does not know")
             }
@@ -157,6 +172,15 @@ fn ownership(input: &PlanInput<'_>, host: &Host, facts: &HostFacts) -> Vec<Refus
             host,
             Why::OtherCluster { cluster: marker.cluster.clone(), uid: marker.uid.clone() },
         ));
+    }
+    if facts.marker.is_none() {
+        let node = ["/etc/kubernetes/kubelet.conf", "/etc/kubernetes/pki/ca.crt"];
+        if let Some(path) = node.into_iter().find(|path| facts.files.contains_key(*path)) {
+            found.push(refuse(host, Why::UnknownNode { path: path.to_owned() }));
+        }
+        if facts.is_active("containerd.service") && input.goal != Goal::Reset {
+            found.push(refuse(host, Why::UnknownRuntime));
+        }
     }
     if let Some(path) = facts.foreign.first() {
         found.push(refuse(host, Why::OtherInstaller { path: path.clone() }));

@@ -116,7 +116,7 @@ mod tests {
     use crate::state::files::tests::{Scratch, mode};
 
     #[test]
-    fn a_second_run_is_refused_and_told_by_whom() {
+    fn row_38_a_second_run_is_refused_and_told_by_whom() {
         let scratch = Scratch::new();
         let first = RunLock::acquire(&scratch.0, "ann@desk", 7, 1_700_000_000).unwrap();
         let error = RunLock::acquire(&scratch.0, "bob@lap", 8, 1_700_000_001).unwrap_err();

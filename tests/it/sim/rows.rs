@@ -1,9 +1,11 @@
 //! The catalogue of bad inputs, row by row: machines that must not be worked on.
 
+use std::time::Duration;
+
 use keelwright::plan::{Goal, PlanError};
 use keelwright::sim::Run;
 use keelwright::sim::disk::Entry;
-use keelwright::sim::host::SimHost;
+use keelwright::sim::host::{SimHost, UnitState};
 
 use super::support::{inventory, name, simulation, stacked};
 
@@ -96,6 +98,30 @@ fn row_35_foreign_data_names_what_was_found() {
         &["belongs to cluster `other` (not-ours)"],
     );
     refused(|host| host.disk.make_directories("/etc/rancher/k3s"), &["/etc/rancher/k3s"]);
+}
+
+#[test]
+fn row_35_a_node_that_another_tool_made_is_left_alone() {
+    for path in ["/etc/kubernetes/kubelet.conf", "/etc/kubernetes/pki/ca.crt"] {
+        refused(
+            |host| {
+                host.disk.make_directories(path.rsplit_once('/').unwrap().0);
+                host.disk.put(path, Entry::text(0o600, "not ours"));
+            },
+            &[&format!("{path} is of a cluster that keelwright did not make"), "kubeadm reset"],
+        );
+    }
+}
+
+#[test]
+fn row_36_a_runtime_that_others_use_is_not_taken_over() {
+    let running = UnitState { active: true, enabled: true, since: Duration::ZERO };
+    refused(
+        |host| {
+            host.units.insert("containerd.service".to_owned(), running.clone());
+        },
+        &["containerd runs here already", "systemctl disable --now containerd"],
+    );
 }
 
 #[test]

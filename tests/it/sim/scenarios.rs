@@ -188,12 +188,13 @@ fn another_clusters_machine_is_refused_and_not_touched() {
     for (path, content) in [
         ("/etc/keelwright/host.json", r#"{"cluster":"other","uid":"not-ours","host":"worker-1"}"#),
         ("/etc/rancher/k3s", "x"),
+        ("/etc/kubernetes/kubelet.conf", "of kubeadm"),
     ] {
         let mut simulation = simulation(stacked(1, 1));
         {
             let mut world = simulation.fleet.world();
             let host = world.hosts.get_mut(&name("worker-1")).unwrap();
-            host.disk.make_directories("/etc/keelwright");
+            host.disk.make_directories(path.rsplit_once('/').unwrap().0);
             host.disk.put(path, Entry::text(0o644, content));
         }
         for goal in [Goal::Converge, Goal::Reset] {

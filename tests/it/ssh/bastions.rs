@@ -54,7 +54,7 @@ async fn big_uploads_through_one_bastion_do_not_stand_still() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_bastion_is_tried_once_and_reported_once() {
+async fn row_28_a_dead_bastion_is_tried_once_and_reported_once() {
     let Some(target) = Sshd::start() else { return };
     let tried = Arc::new(AtomicUsize::new(0));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -50,7 +50,7 @@ fn set_mode(path: &Utf8Path, mode: u32) {
 }
 
 #[tokio::test]
-async fn an_unknown_host_key_is_refused_with_its_fingerprint_and_the_line_to_add() {
+async fn row_30_an_unknown_host_key_is_refused_with_its_fingerprint_and_the_line_to_add() {
     let Some(server) = Sshd::start() else { return };
     let fleet = Fleet::new(&[("a", unpinned(&server))]);
     let Err(RemoteError::HostKey { reason, hint: Some(hint) }) = probe(&fleet).await else { panic!() };
@@ -125,7 +125,7 @@ async fn a_host_certificate_counts_when_its_authority_and_name_are_right() {
 }
 
 #[tokio::test]
-async fn a_refused_login_lists_the_keys_by_fingerprint() {
+async fn row_29_a_refused_login_lists_the_keys_by_fingerprint() {
     let Some(server) = Sshd::start() else { return };
     let wrong = server.scratch.0.join("wrong");
     keygen(&wrong, "", &[]);
@@ -142,7 +142,7 @@ async fn a_refused_login_lists_the_keys_by_fingerprint() {
 }
 
 #[tokio::test]
-async fn an_encrypted_key_asks_once_for_all_hosts_and_is_skipped_without_an_answer() {
+async fn row_29_an_encrypted_key_asks_once_for_all_hosts_and_is_skipped_without_an_answer() {
     let Some(server) = Sshd::start() else { return };
     let key = server.scratch.0.join("locked");
     keygen(&key, "open sesame", &[]);
@@ -220,7 +220,7 @@ async fn the_agent_and_user_certificates_log_in() {
 /// Needs an account: `KEELWRIGHT_TEST_SUDO=USER:PASSWORD`, allowed to run everything with sudo by
 /// its password, whose key directory the test may not touch (the server has its own).
 #[tokio::test]
-async fn sudo_asks_when_it_must_and_says_what_is_missing() {
+async fn row_31_sudo_asks_when_it_must_and_says_what_is_missing() {
     let Ok(account) = std::env::var("KEELWRIGHT_TEST_SUDO") else {
         eprintln!("skipped: KEELWRIGHT_TEST_SUDO=USER:PASSWORD is not set");
         return;
