@@ -161,8 +161,13 @@ impl Comparison<'_> {
                 continue;
             }
             self.bring(artifact, file.path.as_str(), sha256, file.size);
-            let action =
-                Action::InstallBinary { path: path.clone(), mode: *mode, artifact: artifact.clone(), sha256 };
+            let action = Action::InstallBinary {
+                path: path.clone(),
+                mode: *mode,
+                artifact: artifact.clone(),
+                version: file.version.clone(),
+                sha256,
+            };
             match fact {
                 None => actions.push(missing(action)),
                 Some(fact) => {

@@ -84,7 +84,7 @@ fn lower_action<E>(
             ops.push(run(["sysctl", "-q", "-p", "/etc/sysctl.d/99-keelwright.conf"], "settings take effect"))
         }
         Action::MakeDirectory { path, mode } => ops.push(Op::Directory { path: path.clone(), mode: *mode }),
-        Action::InstallBinary { path, mode, sha256, artifact: _ } => ops.push(Op::Install {
+        Action::InstallBinary { path, mode, sha256, artifact: _, version: _ } => ops.push(Op::Install {
             sha256: sha256.to_string(),
             member: None,
             path: path.clone(),

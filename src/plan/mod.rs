@@ -18,6 +18,7 @@ pub mod report;
 pub mod safety;
 pub mod show;
 mod trust;
+pub mod upgrade;
 mod warn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,6 +152,8 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
         goal: input.goal,
         inputs: inputs_digest(input)?,
         founding: input.vault.founding(),
+        versions: None,
+        target: input.inventory.version,
         steps,
     };
     let known = |(name, observed): (&HostName, &Observed<HostFacts>)| {

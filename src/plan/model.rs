@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::upgrade::ClusterVersions;
 use crate::blueprint::Content;
 use crate::blueprint::cluster::NodeWish;
 use crate::digest::Digest;
@@ -12,6 +13,7 @@ use crate::facts::Founding;
 use crate::inventory::{ClusterName, HostName};
 use crate::pki::date::date;
 use crate::pki::{CertificateSpec, KeyId};
+use crate::release::KubeVersion;
 
 /// The format of saved plans; another number is refused.
 pub const PLAN_FORMAT: u32 = 1;
@@ -40,6 +42,11 @@ pub struct Plan {
     /// Of a cluster that did not exist when this was planned: what its apply founds it with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub founding: Option<Founding>,
+    /// What runs before the first step, where anything does: what the skew policy is checked from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<ClusterVersions>,
+    /// What the cluster is to run.
+    pub target: KubeVersion,
     pub steps: Vec<Step>,
 }
 
@@ -206,6 +213,8 @@ pub enum Action {
         path: String,
         mode: u32,
         artifact: String,
+        /// Of what is installed, as the bundle says it.
+        version: String,
         sha256: Digest,
     },
     WriteFile {

@@ -1,0 +1,8 @@
+//! From the versions that run to those that are wanted, with the fewest disruptions that the version-skew
+//! policy allows.
+
+pub mod path;
+pub mod versions;
+
+pub use path::{Move, NoPath, Releases, path};
+pub use versions::{ClusterVersions, HostVersions};
