@@ -267,12 +267,10 @@ async fn run(
         clock: &clock,
         events: &events,
     };
-    let bundle = |arch| operation.bundle_directories.get(&arch).cloned();
-    let hosts = operation.inventory.hosts.values();
     let setting = Setting {
         policy: &operation.inventory.policy,
         os: outline.os.clone(),
-        bundles: hosts.filter_map(|host| Some((host.name.clone(), bundle(host.arch)?))).collect(),
+        bundles: operation.directories(),
         epoch,
     };
     let (stop, stopped) = watch::channel(false);

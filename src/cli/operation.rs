@@ -18,7 +18,8 @@ use crate::facts::{Founding, VaultFacts};
 use crate::inventory::{ClusterName, Host, HostName, Inventory};
 use crate::pki::{KeyId, SecretContent};
 use crate::plan::{Goal, PlanError};
-use crate::release::{Arch, BundleManifest};
+use crate::release::catalog::SUPPORTED;
+use crate::release::{Arch, BundleManifest, KubeVersion};
 use crate::state::vault::Clock;
 use crate::state::{Identity, RunLock, Vault, VaultError, files, harden_process};
 
@@ -58,6 +59,9 @@ pub struct Operation {
     pub vault: Arc<Vault>,
     pub bundles: BTreeMap<Arch, BundleManifest>,
     pub bundle_directories: BTreeMap<Arch, Utf8PathBuf>,
+    /// Bundles of versions that an upgrade may pass through, and where they are.
+    pub passing: BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>,
+    pub passing_directories: BTreeMap<KubeVersion, BTreeMap<Arch, Utf8PathBuf>>,
     /// Of the network plugin and the add-ons.
     pub manifests: Manifests,
     pub dropped: BTreeMap<HostName, Host>,
@@ -96,6 +100,11 @@ impl Operation {
         let vault = Arc::new(open(&directory, &identity, &inventory.name, clock).map_err(failed)?);
         authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
+        let (mut passing, mut passing_directories) = (BTreeMap::new(), BTreeMap::new());
+        for (version, (manifests, directories)) in open_passing(&inventory) {
+            passing.insert(version, manifests);
+            passing_directories.insert(version, directories);
+        }
         let manifests = open_manifests(&inventory, &bundles, &bundle_directories, &args.inventory.inventory)?;
         let dropped = dropped_hosts(&directory, &inventory)?;
         let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
@@ -105,6 +114,8 @@ impl Operation {
             vault,
             bundles,
             bundle_directories,
+            passing,
+            passing_directories,
             manifests,
             dropped,
             adapters,
@@ -123,6 +134,7 @@ impl Operation {
         let cycle = Cycle {
             inventory: &self.inventory,
             bundles: &self.bundles,
+            passing: &self.passing,
             manifests: &self.manifests,
             dropped: &self.dropped,
             vault: self.vault.as_ref(),
@@ -133,6 +145,20 @@ impl Operation {
             clock: &|| jiff::Timestamp::now().as_second(),
         };
         cycle.look().await.map_err(failed)
+    }
+
+    /// Where the bundles lie, by host and version.
+    pub fn directories(&self) -> BTreeMap<(HostName, KubeVersion), Utf8PathBuf> {
+        let wanted = [(&self.inventory.version, &self.bundle_directories)];
+        let mut all = BTreeMap::new();
+        for (version, directories) in wanted.into_iter().chain(&self.passing_directories) {
+            for host in self.inventory.hosts.values() {
+                if let Some(directory) = directories.get(&host.arch) {
+                    all.insert((host.name.clone(), *version), directory.clone());
+                }
+            }
+        }
+        all
     }
 
     /// Remembers the hosts that this run may touch, before it touches them.
@@ -166,6 +192,7 @@ pub fn plan_error(error: PlanError) -> CommandError {
         PlanError::NoBundle { .. } | PlanError::Artifact { .. } => {
             CommandError::new(ErrorKind::Usage, error).hint("make one with\n    keelwright bundle")
         }
+        PlanError::Upgrade(_) => CommandError::new(ErrorKind::Refused, error),
         PlanError::Release(_) | PlanError::PodCidrs(_) => CommandError::new(ErrorKind::Usage, error),
         PlanError::Inputs(_) => CommandError::new(ErrorKind::Failed, error),
     }
@@ -191,6 +218,38 @@ fn whoami() -> String {
 }
 
 type Bundles = (BTreeMap<Arch, BundleManifest>, BTreeMap<Arch, Utf8PathBuf>);
+/// By version: what an upgrade may pass through.
+type Passing = BTreeMap<KubeVersion, Bundles>;
+
+/// Bundles of the minors below the wanted one that lie where that one lies; one that is missing is asked for
+/// when it is needed.
+fn open_passing(inventory: &Inventory) -> Passing {
+    let archs: std::collections::BTreeSet<Arch> = inventory.hosts.values().map(|host| host.arch).collect();
+    let mut all = Passing::new();
+    for release in SUPPORTED.iter().filter(|release| release.minor < inventory.version.minor()) {
+        let version = release.default_patch;
+        for arch in &archs {
+            let directory = match &inventory.artifacts.bundle {
+                Some(given) => given.with_file_name(format!("{version}-{}", arch.as_str())),
+                None => match super::bundle::default_directory(version, *arch) {
+                    Ok(directory) => directory,
+                    Err(_) => continue,
+                },
+            };
+            let manifest = std::fs::read(directory.join(crate::release::artifact::MANIFEST_NAME))
+                .ok()
+                .and_then(|bytes| BundleManifest::from_json(&bytes).ok())
+                .filter(|manifest| manifest.kubernetes_version == version && manifest.arch == *arch);
+            if let Some(manifest) = manifest {
+                let (manifests, directories) = all.entry(version).or_default();
+                manifests.insert(*arch, manifest);
+                directories.insert(*arch, directory);
+            }
+        }
+    }
+    all.retain(|_, (manifests, _)| archs.iter().all(|arch| manifests.contains_key(arch)));
+    all
+}
 
 fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
     let wanted: std::collections::BTreeSet<Arch> = inventory.hosts.values().map(|host| host.arch).collect();

@@ -6,10 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::exec::{Clock, KubeApi, KubeError};
+use crate::facts::CORDONED_ANNOTATION;
 use crate::inventory::HostName;
 
-/// On a Node: keelwright cordoned it, so keelwright may uncordon it.
-const CORDONED_ANNOTATION: &str = "keelwright.dev/cordoned";
 /// How often pods that are leaving, or that a budget keeps, are looked at.
 const POLL: Duration = Duration::from_secs(1);
 

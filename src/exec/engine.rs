@@ -16,6 +16,7 @@ use super::step::run_step;
 use crate::blueprint::OsFamily;
 use crate::inventory::{HostName, Policy};
 use crate::plan::{ObjectSet, Plan, Step, StepId, Target};
+use crate::release::KubeVersion;
 
 /// Cluster objects as wanted, computed when they are needed: the CA is inside them.
 pub trait DesiredObjects: Send + Sync {
@@ -64,15 +65,15 @@ pub struct Setting<'a> {
     pub policy: &'a Policy,
     /// OS family by host, as observed.
     pub os: BTreeMap<HostName, OsFamily>,
-    /// Bundle directory by host.
-    pub bundles: BTreeMap<HostName, Utf8PathBuf>,
+    /// Bundle directories by host and version.
+    pub bundles: BTreeMap<(HostName, KubeVersion), Utf8PathBuf>,
     /// Makes stage ids unique for this run, and fences runs that were overtaken.
     pub epoch: u64,
 }
 
 impl Setting<'_> {
-    pub(super) fn bundle(&self, host: &HostName) -> Option<&Utf8Path> {
-        self.bundles.get(host).map(Utf8PathBuf::as_path)
+    pub(super) fn bundle(&self, host: &HostName, release: KubeVersion) -> Option<&Utf8Path> {
+        self.bundles.get(&(host.clone(), release)).map(Utf8PathBuf::as_path)
     }
 }
 

@@ -186,7 +186,13 @@ impl Comparison<'_> {
         }
         let name = name.to_owned();
         self.uploads.push(missing(match self.sources.delivery {
-            Delivery::Upload => Action::Upload { name, path: path.to_owned(), sha256, size },
+            Delivery::Upload => Action::Upload {
+                name,
+                release: self.sources.bundle.kubernetes_version,
+                path: path.to_owned(),
+                sha256,
+                size,
+            },
             Delivery::Mirror { url } => {
                 Action::Fetch { name, url: format!("{}/{sha256}", url.trim_end_matches('/')), sha256, size }
             }

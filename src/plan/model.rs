@@ -74,6 +74,9 @@ pub struct Step {
     /// Steps of which one must have ended well: any API server will do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after_any: Vec<StepId>,
+    /// What puts the target back when the step fails; empty: it stays as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo: Vec<Planned>,
     /// Seconds this is expected to take, for prediction only.
     pub expected: u32,
 }
@@ -110,9 +113,13 @@ pub enum Stage {
     Start,
     ApiReady,
     PromoteMember,
+    Access,
+    Etcd,
+    ControlPlane,
     Objects,
     Register,
     Addons,
+    Node,
     Ready,
     Drain,
     RemoveMember,
@@ -132,9 +139,13 @@ impl Stage {
             Stage::Start => "start",
             Stage::ApiReady => "api-ready",
             Stage::PromoteMember => "promote-member",
+            Stage::Access => "access",
+            Stage::Etcd => "etcd",
+            Stage::ControlPlane => "control-plane",
             Stage::Objects => "objects",
             Stage::Register => "register",
             Stage::Addons => "addons",
+            Stage::Node => "node",
             Stage::Ready => "ready",
             Stage::Drain => "drain",
             Stage::RemoveMember => "remove-member",
@@ -154,9 +165,13 @@ impl Stage {
             Stage::Start => "writing configuration and starting the kubelet",
             Stage::ApiReady => "waiting for the API server",
             Stage::PromoteMember => "making the etcd learner a voter",
+            Stage::Access => "applying access rules",
+            Stage::Etcd => "replacing the etcd member",
+            Stage::ControlPlane => "replacing the control plane",
             Stage::Objects => "applying cluster objects",
             Stage::Register => "labelling the node",
             Stage::Addons => "applying add-ons",
+            Stage::Node => "replacing the kubelet",
             Stage::Ready => "waiting for the node to be Ready",
             Stage::Drain => "draining the node",
             Stage::RemoveMember => "removing the etcd member",
@@ -185,6 +200,8 @@ pub enum Action {
     /// Brings a file of the bundle into the host's store.
     Upload {
         name: String,
+        /// Whose bundle has it.
+        release: KubeVersion,
         path: String,
         sha256: Digest,
         size: u64,
@@ -242,9 +259,21 @@ pub enum Action {
     StopUnit {
         unit: String,
     },
-    /// Stops a static pod's container; the kubelet starts it again at once.
+    /// Stops a static pod's container; the kubelet starts it again, at once or when it runs again itself.
     RestartPod {
         pod: String,
+    },
+    /// Stops the kubelet for as long as its files are exchanged; containers go on.
+    PauseKubelet,
+    /// Waits on the host itself until a static pod runs that started after its manifest was written and
+    /// after the kubelet was started.
+    AwaitPod {
+        pod: String,
+    },
+    /// Waits on the host itself until a component says that it is ready, at its own loopback endpoint.
+    AwaitEndpoint {
+        component: String,
+        url: String,
     },
     ImportImage {
         reference: String,
@@ -271,7 +300,11 @@ pub enum Action {
     },
     AwaitNode {
         node: HostName,
+        /// The kubelet that has to say so; None: any.
+        kubelet: Option<KubeVersion>,
     },
+    /// Waits until etcd goes on without any one of its voters.
+    AwaitSpareVoter,
     AwaitServing,
     AddLearner {
         peer_url: String,
@@ -284,6 +317,10 @@ pub enum Action {
         id: u64,
     },
     Drain {
+        node: HostName,
+    },
+    /// Lets pods come back to a node that we drained.
+    Uncordon {
         node: HostName,
     },
     DeleteNode {
@@ -304,8 +341,10 @@ pub struct Before {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectSet {
-    /// Access rules and kubeadm's configuration maps.
-    Base,
+    /// Access rules: additive, so they may come before the version that needs them.
+    Access,
+    /// kubeadm's configuration maps.
+    Config,
     /// kube-proxy, CoreDNS, the network plugin, the operator's own.
     Addons,
 }

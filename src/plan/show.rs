@@ -90,7 +90,15 @@ pub fn name(action: &Action) -> String {
         Action::ApplyObjects { names, .. } if names.is_empty() => "apply all objects".into(),
         Action::ApplyObjects { names, .. } => format!("apply {} objects", names.len()),
         Action::PatchNode { node, .. } => format!("label node {node}"),
-        Action::AwaitNode { node } => format!("wait for node {node}"),
+        Action::AwaitNode { node, kubelet: None } => format!("wait for node {node}"),
+        Action::AwaitNode { node, kubelet: Some(version) } => {
+            format!("wait for node {node} with kubelet {version}")
+        }
+        Action::AwaitSpareVoter => "wait until etcd can spare a voter".into(),
+        Action::PauseKubelet => "stop the kubelet".into(),
+        Action::AwaitPod { pod } => format!("wait for {pod} to start"),
+        Action::AwaitEndpoint { component, .. } => format!("wait for {component} to be ready"),
+        Action::Uncordon { node } => format!("uncordon {node}"),
         Action::AwaitServing => "wait for DNS and service routing".into(),
         Action::AddLearner { peer_url } => format!("add etcd learner {peer_url}"),
         Action::PromoteLearner { peer_url } => format!("make {peer_url} a voter"),

@@ -82,12 +82,7 @@ impl World {
                     "addresses": [{"type": "InternalIP", "address": address}],
                 },
             });
-            let version =
-                self.hosts[name].disk.get("/usr/local/bin/kubelet").and_then(|entry| match &entry.node {
-                    super::disk::Node::File { digest, .. } => Some(*digest),
-                    super::disk::Node::Directory | super::disk::Node::Link(_) => None,
-                });
-            let version = version.and_then(|digest| self.versions.get(&digest).cloned()).unwrap_or_default();
+            let version = self.kubelet_version(name).map(|version| version.to_string()).unwrap_or_default();
             let Some(cluster) = self.clusters.values_mut().find(|cluster| cluster.established) else {
                 return;
             };

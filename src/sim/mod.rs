@@ -18,6 +18,7 @@ pub mod ports;
 mod probe;
 pub mod random;
 pub mod runtime;
+mod skew;
 mod stage;
 mod status;
 pub mod vault;

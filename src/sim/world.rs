@@ -106,7 +106,13 @@ impl World {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.write_back(now);
-        for (pod, change) in host.pod_changes() {
+        for pod in self.outdated_pods(name) {
+            self.stop_container(name, &pod);
+        }
+        let Some(host) = self.hosts.get(name) else { return };
+        let changes = host.pod_changes();
+        let changed = !changes.is_empty();
+        for (pod, change) in changes {
             let Some((digest, manifest)) = change else {
                 self.stop_pod(name, &pod);
                 continue;
@@ -130,13 +136,20 @@ impl World {
             }
             if let Some(host) = self.hosts.get_mut(name) {
                 let read = host.kubernetes_files();
-                host.pods.insert(pod, Pod { digest, since: now, manifest, read });
+                let made_by = host.kubelet;
+                host.pods.insert(pod, Pod { digest, since: now, manifest, read, made_by });
             }
+        }
+        if changed {
+            self.check_skew();
         }
     }
 
     /// A container ends; the kubelet starts it again when the machine settles.
     pub fn stop_container(&mut self, name: &HostName, pod: &str) -> bool {
+        if pod == "etcd" {
+            self.before_etcd_restart(name);
+        }
         let found = self.hosts.get_mut(name).filter(|host| host.is_active("containerd.service"));
         found.is_some_and(|host| host.pods.remove(pod).is_some())
     }

@@ -50,6 +50,35 @@ pub enum NoPath {
 
 /// The moves, in an order in which every state between them is legal; empty when nothing is to change.
 pub fn path(from: &ClusterVersions, releases: &Releases) -> Result<Vec<Move>, NoPath> {
-    let _ = (from, releases);
-    Err(NoPath::NotYet)
+    // Placeholder until the search is merged.
+    let target = releases.target;
+    let mut moves = Vec::new();
+    for (host, versions) in &from.hosts {
+        if versions.etcd.as_ref().is_some_and(|etcd| *etcd != releases.target_etcd) {
+            moves.push(Move::Etcd { host: host.clone(), to: releases.target_etcd.clone() });
+        }
+    }
+    let lowest = from.hosts.values().filter_map(|versions| versions.api_server).min();
+    if let Some(lowest) = lowest {
+        let mut hop = lowest.minor();
+        while hop < target.minor() {
+            hop = hop.next();
+            let to = if hop == target.minor() {
+                target
+            } else {
+                releases.passing.get(&hop).ok_or(NoPath::NotYet)?.0
+            };
+            for (host, versions) in &from.hosts {
+                if versions.api_server.is_some_and(|api| api < to) {
+                    moves.push(Move::ControlPlane { host: host.clone(), to });
+                }
+            }
+        }
+    }
+    for (host, versions) in &from.hosts {
+        if versions.kubelet.is_some_and(|kubelet| kubelet != target) {
+            moves.push(Move::Kubelet { host: host.clone(), to: target });
+        }
+    }
+    Ok(moves)
 }

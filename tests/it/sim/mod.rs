@@ -6,3 +6,4 @@ mod scenarios;
 mod seeds;
 mod support;
 mod trust;
+mod upgrade;
