@@ -90,7 +90,7 @@ pub enum PlanError {
     #[error(transparent)]
     Release(#[from] UnsupportedMinor),
     #[error("the cluster cannot be upgraded to what the inventory says")]
-    Upgrade(#[from] upgrade::NoPath),
+    Upgrade(#[from] upgrade::UpgradeError),
     #[error("pod addresses cannot be given out: {0}")]
     PodCidrs(String),
     #[error("the inputs cannot be hashed: {0}")]

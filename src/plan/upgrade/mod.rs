@@ -27,6 +27,45 @@ pub(super) use observe::observed;
 use parts::Parts;
 use roll::Rolling;
 
+/// Why versions are not changed now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpgradeError {
+    #[error(transparent)]
+    NoPath(#[from] NoPath),
+    #[error("{} cannot be reached, and nobody knows what runs there", list(.0))]
+    Blind(Vec<HostName>),
+    #[error("{} leaves the cluster; let it leave at the version that runs, and then upgrade", list(.0))]
+    Leaving(Vec<HostName>),
+    #[error("{} has lost its etcd member; let it join again at the version that runs, and then upgrade", list(.0))]
+    Lost(Vec<HostName>),
+}
+
+fn list(hosts: &[HostName]) -> String {
+    hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What must be mended before any version changes: each would leave a control plane at a version that the
+/// others have gone beyond.
+fn obstacle(input: &PlanInput<'_>) -> Result<(), UpgradeError> {
+    let serves = |host: &&Host| {
+        host.is_control_plane() || input.inventory.etcd_hosts().any(|etcd| etcd.name == host.name)
+    };
+    let names = |hosts: Vec<&Host>| hosts.into_iter().map(|host| host.name.clone()).collect::<Vec<_>>();
+    let away = input.inventory.hosts.values().filter(serves);
+    let away = names(away.filter(|host| input.facts.host(&host.name).is_none()).collect());
+    if !away.is_empty() {
+        return Err(UpgradeError::Blind(away));
+    }
+    let leaving = names(input.facts.dropped.values().filter(|host| host.is_control_plane()).collect());
+    if !leaving.is_empty() {
+        return Err(UpgradeError::Leaving(leaving));
+    }
+    let has_data = |host: &&Host| input.facts.host(&host.name).is_some_and(|facts| facts.etcd.has_data);
+    let lost = input.inventory.etcd_hosts().filter(|host| etcd::is_member(input, host) && !has_data(host));
+    let lost = names(lost.collect());
+    if lost.is_empty() { Ok(()) } else { Err(UpgradeError::Lost(lost)) }
+}
+
 /// The hosts of a cluster that runs, and what has to be replaced on them.
 pub(super) struct Members<'a> {
     rolling: Rolling<'a>,
@@ -59,7 +98,10 @@ impl<'a> Members<'a> {
         pod_cidrs: &BTreeMap<HostName, Vec<ipnet::IpNet>>,
     ) -> Result<Option<Self>, PlanError> {
         let Some(versions) = versions else { return Ok(None) };
-        let moves = path(&versions, &releases(input)?)?;
+        let moves = path(&versions, &releases(input)?).map_err(UpgradeError::from)?;
+        if moves.iter().any(|step| matches!(step, Move::ControlPlane { .. } | Move::Etcd { .. })) {
+            obstacle(input)?;
+        }
         let mut wanted: BTreeSet<KubeVersion> = BTreeSet::from([input.inventory.version]);
         for step in &moves {
             match step {
@@ -208,7 +250,8 @@ impl<'a> Members<'a> {
         let moves = self.moves.clone();
         let mut last: Vec<StepId> = Vec::new();
         // Whoever is repaired serves before anybody else is taken down.
-        last.extend(graph.of_stage(Stage::ApiReady));
+        let repaired = self.rolling.parts.keys().map(|host| Target::Host(host.clone()));
+        last.extend(repaired.filter_map(|target| graph.find(&target, Stage::ApiReady)));
         let rolls = moves.iter().any(|step| matches!(step, Move::ControlPlane { .. } | Move::Etcd { .. }));
         if rolls {
             last.extend(super::cluster::access_objects(input, graph));
@@ -217,11 +260,26 @@ impl<'a> Members<'a> {
         last = self.rolling.control_planes(&moves, &control_planes, graph, last);
         let control_planes_done = last.clone();
         last = self.rolling.serving_nodes(&special, &drained, graph, last);
+        if rolls {
+            self.hold_joining(graph, &control_planes_done);
+        }
         Rolled {
             control_planes: control_planes_done,
             nodes: last,
             workers: workers.into_iter().map(|host| host.name.clone()).collect(),
             drained,
+        }
+    }
+
+    /// Hosts that join are of the new version from the start, so they wait until all API servers are.
+    fn hold_joining(&self, graph: &mut Graph, control_planes: &[StepId]) {
+        let hosts = self.rolling.input.inventory.hosts.keys();
+        for host in hosts.filter(|host| !self.rolling.parts.contains_key(*host)) {
+            let target = Target::Host(host.clone());
+            for stage in [Stage::AddMember, Stage::Start] {
+                let Some(step) = graph.find(&target, stage) else { continue };
+                control_planes.iter().for_each(|after| graph.wait_for(&step, after.clone()));
+            }
         }
     }
 

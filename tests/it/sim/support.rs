@@ -37,6 +37,10 @@ pub fn stacked_at(version: &str, control_planes: usize, workers: usize) -> Inven
     inventory_of(version, &hosts_text(&cps, &workers))
 }
 
+pub fn hosts_at(version: &str, control_planes: &[usize], workers: &[usize]) -> Inventory {
+    inventory_of(version, &hosts_text(control_planes, workers))
+}
+
 fn hosts_text(control_planes: &[usize], workers: &[usize]) -> String {
     let mut text = String::from("hosts:\n");
     for number in control_planes {
@@ -57,7 +61,12 @@ pub fn single_node() -> Inventory {
 }
 
 pub fn external_etcd() -> Inventory {
-    inventory(
+    external_etcd_at("v1.37.1")
+}
+
+pub fn external_etcd_at(version: &str) -> Inventory {
+    inventory_of(
+        version,
         "hosts:
   - {name: etcd-1, address: 192.0.2.31, roles: [etcd]}
   - {name: etcd-2, address: 192.0.2.32, roles: [etcd]}
