@@ -1,8 +1,24 @@
 //! From the versions that run to those that are wanted, with the fewest disruptions that the version-skew
 //! policy allows.
 
+mod cost;
+mod etcd;
+mod fleet;
+mod obstacle;
 pub mod path;
+mod search;
+mod state;
 pub mod versions;
 
-pub use path::{Move, NoPath, Releases, path};
+#[cfg(test)]
+mod path_exhaustive_tests;
+#[cfg(test)]
+mod path_property_tests;
+#[cfg(test)]
+mod path_tests;
+#[cfg(test)]
+mod testing;
+
+pub use obstacle::{Misfit, NoPath, Running};
+pub use path::{Move, Releases, path};
 pub use versions::{ClusterVersions, HostVersions};
