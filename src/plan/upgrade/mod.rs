@@ -2,25 +2,41 @@
 //! policy allows: what runs ([`versions`], `observe`), the moves ([`path`]), what each host's changes disturb
 //! (`parts`), and the steps (`roll`).
 
+mod cost;
+mod etcd;
+mod fleet;
 mod observe;
+mod obstacle;
 mod parts;
 pub mod path;
 mod roll;
+mod search;
+mod state;
 pub mod versions;
+
+#[cfg(test)]
+mod path_exhaustive_tests;
+#[cfg(test)]
+mod path_property_tests;
+#[cfg(test)]
+mod path_tests;
+#[cfg(test)]
+mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph::Graph;
 use super::host::HostChanges;
 use super::model::{Action, Planned, Reason, Stage, StepId, Target};
-use super::{PlanError, PlanInput, etcd};
+use super::{PlanError, PlanInput, etcd as members};
 use crate::blueprint::{ClusterBlueprint, ClusterIdentity, HostBlueprint};
 use crate::digest::Digest;
 use crate::inventory::{Host, HostName, Inventory};
 use crate::release::catalog::Image;
 use crate::release::{BundleManifest, KubeVersion, Minor, release_of};
 
-pub use path::{Move, NoPath, Releases, path};
+pub use obstacle::{Misfit, NoPath, Running};
+pub use path::{Move, Releases, path};
 pub use versions::{ClusterVersions, HostVersions};
 
 pub(super) use observe::observed;
@@ -46,7 +62,7 @@ fn list(hosts: &[HostName]) -> String {
 
 /// What must be mended before any version changes: each would leave a control plane at a version that the
 /// others have gone beyond.
-fn obstacle(input: &PlanInput<'_>) -> Result<(), UpgradeError> {
+fn must_be_mended(input: &PlanInput<'_>) -> Result<(), UpgradeError> {
     let serves = |host: &&Host| {
         host.is_control_plane() || input.inventory.etcd_hosts().any(|etcd| etcd.name == host.name)
     };
@@ -61,7 +77,7 @@ fn obstacle(input: &PlanInput<'_>) -> Result<(), UpgradeError> {
         return Err(UpgradeError::Leaving(leaving));
     }
     let has_data = |host: &&Host| input.facts.host(&host.name).is_some_and(|facts| facts.etcd.has_data);
-    let lost = input.inventory.etcd_hosts().filter(|host| etcd::is_member(input, host) && !has_data(host));
+    let lost = input.inventory.etcd_hosts().filter(|host| members::is_member(input, host) && !has_data(host));
     let lost = names(lost.collect());
     if lost.is_empty() { Ok(()) } else { Err(UpgradeError::Lost(lost)) }
 }
@@ -100,7 +116,7 @@ impl<'a> Members<'a> {
         let Some(versions) = versions else { return Ok(None) };
         let moves = path(&versions, &releases(input)?).map_err(UpgradeError::from)?;
         if moves.iter().any(|step| matches!(step, Move::ControlPlane { .. } | Move::Etcd { .. })) {
-            obstacle(input)?;
+            must_be_mended(input)?;
         }
         let mut wanted: BTreeSet<KubeVersion> = BTreeSet::from([input.inventory.version]);
         for step in &moves {
@@ -239,13 +255,8 @@ impl<'a> Members<'a> {
         let drained: BTreeSet<HostName> = self
             .moves
             .iter()
-            .filter_map(|step| match step {
-                Move::Kubelet { host, to } => {
-                    let from = self.versions.hosts.get(host).and_then(|found| found.kubelet)?;
-                    (from.minor() != to.minor()).then(|| host.clone())
-                }
-                Move::Etcd { .. } | Move::ControlPlane { .. } | Move::KubeProxy { .. } => None,
-            })
+            .filter(|step| step.drains(&self.versions))
+            .filter_map(|step| step.host().cloned())
             .collect();
         let moves = self.moves.clone();
         let mut last: Vec<StepId> = Vec::new();
@@ -311,7 +322,7 @@ fn with_etcd(input: &PlanInput<'_>, etcd: &semver::Version) -> Option<KubeVersio
 /// Control planes whose API server is ready, and etcd hosts whose member is healthy.
 fn serving(input: &PlanInput<'_>) -> BTreeSet<HostName> {
     let Some(api) = input.facts.api.known() else { return BTreeSet::new() };
-    let is_member = |host: &&Host| etcd::is_healthy(input, host);
+    let is_member = |host: &&Host| members::is_healthy(input, host);
     let etcd_only = input.inventory.etcd_hosts().filter(|host| !host.is_control_plane()).filter(is_member);
     let workers = input.inventory.hosts.values().filter(|host| {
         !host.is_control_plane() && !input.inventory.etcd_hosts().any(|etcd| etcd.name == host.name)
@@ -335,7 +346,7 @@ fn blueprints_at(
     let is_special =
         |host: &&Host| host.is_control_plane() || inventory.etcd_hosts().any(|etcd| etcd.name == host.name);
     let hosts = inventory.hosts.values().filter(is_special);
-    Ok(hosts.map(|host| (host.name.clone(), cluster.host(host, &etcd::traits(input, host)))).collect())
+    Ok(hosts.map(|host| (host.name.clone(), cluster.host(host, &members::traits(input, host)))).collect())
 }
 
 /// Brings one image of another version's bundle.
