@@ -51,6 +51,8 @@ pub struct World {
     pub writes: u64,
     /// The operator asked for the whole cluster to go.
     pub resetting: bool,
+    /// An image that never becomes ready on a host.
+    pub poisoned: Option<(HostName, String)>,
 }
 
 impl World {
@@ -75,6 +77,7 @@ impl World {
             observed_at: Duration::ZERO,
             writes: 0,
             resetting: false,
+            poisoned: None,
         }
     }
 
@@ -191,7 +194,11 @@ impl World {
         }
         self.settle(name);
         let host = self.hosts.get(name).filter(|host| host.up)?;
-        let since = host.pods.get("kube-apiserver")?.since;
+        let pod = host.pods.get("kube-apiserver")?;
+        if self.poisoned.as_ref().is_some_and(|(at, image)| at == name && *image == pod.manifest.image) {
+            return None;
+        }
+        let since = pod.since;
         let cluster = self.backend(name)?;
         (self.now >= since + API_START).then_some(cluster)
     }

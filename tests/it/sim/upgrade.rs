@@ -1,13 +1,15 @@
 //! Upgrades: every intermediate state is legal, whatever fails.
 
+use std::time::Duration;
+
 use keelwright::inventory::Inventory;
 use keelwright::plan::show::{Detail, text};
 use keelwright::plan::{Goal, Stage};
 use keelwright::sim::random::Random;
-use keelwright::sim::{Faults, Simulation};
+use keelwright::sim::{Faults, Run, Simulation};
 
 use super::seeds::{Suite, run};
-use super::support::{external_etcd_at, hosts_at, settle, stacked_at};
+use super::support::{external_etcd_at, hosts_at, name, settle, stacked_at};
 
 /// A cluster of an older version that works, and the wish for a newer one.
 fn upgrading(from: &str, to: &str, control_planes: usize, workers: usize, faults: Faults) -> Simulation {
@@ -32,6 +34,58 @@ fn three_minors_in_one_apply() {
         assert_eq!(drains(host), 1, "{host}");
     }
     settle(&mut simulation);
+}
+
+/// What runs on a control plane: etcd's and the API server's image.
+fn images(simulation: &Simulation, host: &str) -> Vec<String> {
+    let world = simulation.fleet.world();
+    let pods = &world.hosts[&name(host)].pods;
+    ["etcd", "kube-apiserver"].map(|pod| pods[pod].manifest.image.clone()).into()
+}
+
+#[test]
+fn a_control_plane_that_does_not_come_up_is_put_back_and_the_others_are_left_alone() {
+    let mut simulation = upgrading("v1.36.4", "v1.37.1", 3, 1, Faults::none());
+    let poison = (name("cp-2"), "registry.k8s.io/kube-apiserver:v1.37.1".to_owned());
+    simulation.fleet.world().poisoned = Some(poison);
+    let round = simulation.apply(Goal::Converge);
+    let Run::Ran(outcome) = &round.run else { panic!("{:?}", round.run) };
+    let failed: Vec<String> = outcome.failed.iter().map(|(id, failure)| format!("{id}: {failure}")).collect();
+    assert!(
+        matches!(failed.as_slice(), [one] if one.starts_with("cp-2/control-plane") && one.ends_with("what was there before is back")),
+        "{failed:#?}"
+    );
+    let api = |version: &str| {
+        vec!["registry.k8s.io/etcd:3.7.0-0".to_owned(), format!("registry.k8s.io/kube-apiserver:{version}")]
+    };
+    assert_eq!(images(&simulation, "cp-1"), api("v1.37.1"));
+    assert_eq!(images(&simulation, "cp-2"), api("v1.36.4"));
+    assert_eq!(images(&simulation, "cp-3"), api("v1.36.4"));
+    for host in ["cp-1", "cp-2", "cp-3"] {
+        assert!(simulation.fleet.world().kube_ready(&name(host)).is_ok(), "{host}");
+    }
+    simulation.fleet.world().poisoned = None;
+    settle(&mut simulation);
+}
+
+#[test]
+fn downgrades_skips_and_blind_upgrades_are_refused() {
+    let refused = |simulation: &mut Simulation, part: &str| {
+        let before = simulation.fleet.world().writes;
+        let round = simulation.apply(Goal::Converge);
+        let Run::Refused(error) = &round.run else { panic!("{:?}", round.run) };
+        let said = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        assert!(said.contains(part), "{part:?} is not in {said:?}");
+        assert_eq!(simulation.fleet.world().writes, before);
+    };
+    let mut back = upgrading("v1.37.1", "v1.36.4", 1, 0, Faults::none());
+    refused(&mut back, "downgrades are not supported");
+    let mut skipping = upgrading("v1.34.4", "v1.37.1", 1, 0, Faults::none());
+    skipping.passing.clear();
+    refused(&mut skipping, "passes 1.35, 1.36");
+    let mut blind = upgrading("v1.36.4", "v1.37.1", 3, 0, Faults::none());
+    blind.fleet.world().hosts.get_mut(&name("cp-3")).unwrap().unreachable_until = Duration::MAX;
+    refused(&mut blind, "cp-3 cannot be reached");
 }
 
 fn scenario(random: &mut Random) -> (&'static str, Inventory, Option<Inventory>) {
