@@ -88,7 +88,11 @@ fn api_server_extras(inventory: &Inventory) -> ComponentExtras {
     let security = &inventory.security;
     let operators = &inventory.api_server.extra_args;
     // It says that it is not ready and serves on until balancers have noticed.
-    let mut ours = vec![arg("shutdown-delay-duration", format!("{}s", notice_seconds(inventory)))];
+    // Watches end then too: it would wait for them until the kubelet kills it.
+    let mut ours = vec![
+        arg("shutdown-delay-duration", format!("{}s", notice_seconds(inventory))),
+        arg("shutdown-watch-termination-grace-period", "3s"),
+    ];
     if security.cis {
         ours.push(arg("enable-admission-plugins", "NodeRestriction,DenyServiceExternalIPs")); // CIS 1.2.3
         ours.push(arg("profiling", "false")); // CIS 1.2.15

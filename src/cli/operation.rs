@@ -17,9 +17,10 @@ use crate::exec::{Cycle, Look, VaultView};
 use crate::facts::{Founding, VaultFacts};
 use crate::inventory::{ClusterName, Host, HostName, Inventory};
 use crate::pki::{KeyId, SecretContent};
+use crate::plan::upgrade::{NoPath, UpgradeError};
 use crate::plan::{Goal, PlanError};
 use crate::release::catalog::SUPPORTED;
-use crate::release::{Arch, BundleManifest, KubeVersion};
+use crate::release::{Arch, BundleManifest, KubeVersion, Minor};
 use crate::state::vault::Clock;
 use crate::state::{Identity, RunLock, Vault, VaultError, files, harden_process};
 
@@ -192,10 +193,23 @@ pub fn plan_error(error: PlanError) -> CommandError {
         PlanError::NoBundle { .. } | PlanError::Artifact { .. } => {
             CommandError::new(ErrorKind::Usage, error).hint("make one with\n    keelwright bundle")
         }
+        PlanError::Upgrade(UpgradeError::NoPath(NoPath::Missing { minors, .. })) => {
+            let hint = passing_bundles(minors);
+            CommandError::new(ErrorKind::Refused, error).hint(hint)
+        }
         PlanError::Upgrade(_) => CommandError::new(ErrorKind::Refused, error),
         PlanError::Release(_) | PlanError::PodCidrs(_) => CommandError::new(ErrorKind::Usage, error),
         PlanError::Inputs(_) => CommandError::new(ErrorKind::Failed, error),
     }
+}
+
+/// A minor that is only passed through needs its control plane and nothing else.
+fn passing_bundles(minors: &[Minor]) -> String {
+    let versions = SUPPORTED.iter().filter(|release| minors.contains(&release.minor));
+    let commands = versions.map(|release| {
+        format!("    keelwright bundle --kubernetes-version {} --only control-plane", release.default_patch)
+    });
+    format!("collect what they need:\n{}", commands.collect::<Vec<_>>().join("\n"))
 }
 
 fn state_directory(args: &ClusterArgs, inventory: &Inventory) -> Utf8PathBuf {

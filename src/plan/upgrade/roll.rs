@@ -112,17 +112,20 @@ impl<'a> Rolling<'a> {
         Some(Swap { write: planned.clone(), undo: None, restarts })
     }
 
-    /// One step that replaces some pods of a host, each group ready before the next.
-    fn pods_step(
+    /// One step that replaces the pods of a host's etcd or control plane, each group ready before the next.
+    /// Returns what the next turn has to wait for.
+    fn turn(
         &mut self,
         host: &HostName,
         stage: Stage,
-        label: Option<&str>,
-        groups: &[&[&str]],
         version: KubeVersion,
-        after: Vec<StepId>,
+        last: Vec<StepId>,
         graph: &mut Graph,
-    ) -> Option<StepId> {
+    ) -> Vec<StepId> {
+        let groups: &[&[&str]] = match stage {
+            Stage::Etcd => &[&[ETCD]],
+            _control_plane => &[&[API_SERVER], &CONTROLLERS],
+        };
         let (mut actions, mut undo) = (Vec::new(), Vec::new());
         for group in groups {
             let swaps: Vec<(&str, Swap)> =
@@ -137,18 +140,34 @@ impl<'a> Rolling<'a> {
             }
         }
         if actions.is_empty() {
-            return None;
+            return last;
         }
         if stage == Stage::Etcd {
             actions.insert(0, follows(Action::AwaitSpareVoter));
             actions.push(follows(Action::AwaitSpareVoter));
         }
-        let id = match label {
-            Some(label) => graph.add_labelled(target(host), stage, label, actions, after),
+        let after: Vec<StepId> = last.iter().cloned().chain(self.own(host, graph)).collect();
+        let id = match self.hop(stage, version) {
+            Some(hop) => graph.add_labelled(target(host), stage, &hop, actions, after),
             None => graph.add(target(host), stage, actions, after),
-        }?;
+        };
+        let Some(id) = id else { return last };
         graph.undo_with(&id, undo);
-        Some(id)
+        vec![id]
+    }
+
+    /// What a turn is called that is not the last one: `1.35`, of etcd `3.6`.
+    fn hop(&self, stage: Stage, version: KubeVersion) -> Option<String> {
+        if version == self.input.inventory.version {
+            return None;
+        }
+        match stage {
+            Stage::Etcd => {
+                let etcd = crate::release::release_of(version).ok()?.etcd_version();
+                etcd.rsplit_once('.').map(|(minor, _)| minor.to_owned())
+            }
+            _control_plane => Some(version.minor().to_string()),
+        }
     }
 
     /// All static pods of a host that serves nobody now, as the version it is at wants them: no gate, since
@@ -198,20 +217,10 @@ impl<'a> Rolling<'a> {
         let rest: Vec<HostName> = rest.into_iter().map(|host| host.name.clone()).collect();
         for (to, host) in hops {
             let Some(release) = release_with(&to) else { continue };
-            let label = format!("{}.{}", to.major, to.minor);
-            let label = (release != target_version).then_some(label.as_str());
-            let mut needs = last.clone();
-            needs.extend(self.own(&host, graph));
-            last = self
-                .pods_step(&host, Stage::Etcd, label, &[&[ETCD]], release, needs, graph)
-                .map_or(last, |id| vec![id]);
+            last = self.turn(&host, Stage::Etcd, release, last, graph);
         }
         for host in rest {
-            let mut needs = last.clone();
-            needs.extend(self.own(&host, graph));
-            last = self
-                .pods_step(&host, Stage::Etcd, None, &[&[ETCD]], target_version, needs, graph)
-                .map_or(last, |id| vec![id]);
+            last = self.turn(&host, Stage::Etcd, target_version, last, graph);
         }
         last
     }
@@ -244,14 +253,7 @@ impl<'a> Rolling<'a> {
             .map(|host| (host.name.clone(), target_version));
         let mut last = after;
         for (host, to) in hops.chain(rest).collect::<Vec<_>>() {
-            let label = format!("{}.{}", to.major, to.minor);
-            let label = (to != target_version).then_some(label.as_str());
-            let mut needs = last.clone();
-            needs.extend(self.own(&host, graph));
-            let groups: [&[&str]; 2] = [&[API_SERVER], &CONTROLLERS];
-            last = self
-                .pods_step(&host, Stage::ControlPlane, label, &groups, to, needs, graph)
-                .map_or(last, |id| vec![id]);
+            last = self.turn(&host, Stage::ControlPlane, to, last, graph);
         }
         last
     }
