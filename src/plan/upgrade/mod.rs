@@ -17,7 +17,7 @@ mod path_property_tests;
 #[cfg(test)]
 mod path_tests;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 
 pub use obstacle::{Misfit, NoPath, Running};
 pub use path::{Move, Releases, path};
