@@ -1,9 +1,23 @@
 //! Proves a plan before it is shown, without looking at how it was made.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod changes;
+mod order;
+mod skew;
+#[cfg(test)]
+mod skew_property_tests;
+#[cfg(test)]
+mod skew_tests;
+#[cfg(test)]
+mod testing;
+
+use std::collections::BTreeSet;
+use std::fmt;
 
 use super::model::{Action, Plan, Stage, Step, StepId};
 use crate::blueprint::Content;
+use crate::release::SkewViolation;
+use changes::Changes;
+use order::{Order, Places};
 
 /// Something that is wrong with a plan: a bug in the planner, never the operator's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,12 +34,43 @@ pub enum Flaw {
     MembersAtOnce(StepId, StepId),
     #[error("step {0} installs an artifact that no step before it brings")]
     ArtifactMissing(StepId),
+    #[error("step {step} may leave the version-skew policy: {violation} (beside {beside})")]
+    Skew { step: StepId, violation: SkewViolation, beside: Beside },
+    #[error("step {step} leaves out a version: {violation}")]
+    Jump { step: StepId, violation: SkewViolation },
+    #[error("steps {first} and {second} change {what} in either order")]
+    EitherOrder { what: String, first: StepId, second: StepId },
+    #[error("steps {0} and {1} may take away API servers or etcd members of two hosts at the same time")]
+    ReplacedAtOnce(StepId, StepId),
+    #[error("step {step} writes {path}, whose version cannot be told")]
+    UnknownVersion { step: StepId, path: String },
+}
+
+/// What a step does not fit, and from when until when that is so; None: from the start, to the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    pub what: String,
+    pub since: Option<StepId>,
+    pub until: Option<StepId>,
+}
+
+impl fmt::Display for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(since) = &self.since {
+            write!(f, " from {since} on")?;
+        }
+        match &self.until {
+            Some(until) => write!(f, " until {until}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// All flaws of a plan; empty for every plan the planner may show.
 pub fn check(plan: &Plan) -> Vec<Flaw> {
     let mut flaws = Vec::new();
-    let mut place = BTreeMap::new();
+    let mut place = Places::new();
     for (index, step) in plan.steps.iter().enumerate() {
         if place.insert(&step.id, index).is_some() {
             flaws.push(Flaw::Twice(step.id.clone()));
@@ -40,7 +85,12 @@ pub fn check(plan: &Plan) -> Vec<Flaw> {
         flaws.extend(manifests_last(step));
     }
     flaws.extend(secrets_after_mint(plan));
-    flaws.extend(one_member_at_a_time(plan));
+    let changes = plan.versions.as_ref().map(|versions| Changes::read(plan, versions));
+    let mut pivots = membership_steps(plan);
+    pivots.extend(changes.iter().flat_map(skew::pivots));
+    let order = Order::new(plan, &place, &pivots);
+    flaws.extend(one_member_at_a_time(plan, &order));
+    flaws.extend(changes.iter().flat_map(|changes| skew::check(changes, &order)));
     flaws
 }
 
@@ -74,35 +124,20 @@ fn secrets_after_mint(plan: &Plan) -> Vec<Flaw> {
 }
 
 /// Any two steps that change membership must be ordered by the graph itself.
-fn one_member_at_a_time(plan: &Plan) -> Vec<Flaw> {
-    let changes: Vec<&Step> = plan
-        .steps
-        .iter()
-        .filter(|step| matches!(step.stage, Stage::AddMember | Stage::PromoteMember | Stage::RemoveMember))
-        .collect();
-    let mut flaws = Vec::new();
-    for pair in changes.windows(2) {
-        if let [first, second] = pair
-            && !reaches(plan, &second.id, &first.id)
-        {
-            flaws.push(Flaw::MembersAtOnce(first.id.clone(), second.id.clone()));
-        }
-    }
-    flaws
+fn one_member_at_a_time(plan: &Plan, order: &Order<'_>) -> Vec<Flaw> {
+    let changes: Vec<usize> = membership_steps(plan).into_iter().collect();
+    let pairs = changes.iter().zip(changes.iter().skip(1));
+    let unordered = pairs.filter(|(first, second)| !order.certain_steps(**first, **second));
+    unordered
+        .filter_map(|(first, second)| {
+            Some(Flaw::MembersAtOnce(order.id(*first)?.clone(), order.id(*second)?.clone()))
+        })
+        .collect()
 }
 
-fn reaches(plan: &Plan, from: &StepId, to: &StepId) -> bool {
-    let mut open = vec![from];
-    let mut seen = BTreeSet::new();
-    while let Some(id) = open.pop() {
-        if id == to {
-            return true;
-        }
-        if seen.insert(id)
-            && let Some(step) = plan.step(id)
-        {
-            open.extend(&step.after);
-        }
-    }
-    false
+fn membership_steps(plan: &Plan) -> BTreeSet<usize> {
+    let changes =
+        |step: &Step| matches!(step.stage, Stage::AddMember | Stage::PromoteMember | Stage::RemoveMember);
+    let steps = plan.steps.iter().enumerate().filter(|(_, step)| changes(step));
+    steps.map(|(index, _)| index).collect()
 }

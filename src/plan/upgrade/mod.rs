@@ -21,7 +21,7 @@ mod path_property_tests;
 #[cfg(test)]
 mod path_tests;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 

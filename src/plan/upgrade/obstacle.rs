@@ -207,20 +207,43 @@ fn lagging(host: &HostVersions, releases: &Releases) -> Option<(KubeVersion, Com
 
 /// What is outside the policy where the search has found no way.
 pub(super) fn no_way(from: &ClusterVersions, releases: &Releases) -> NoPath {
-    let mut outside = Vec::new();
-    if let Some(servers) = from.api_servers() {
-        let mut add = |host: Option<&HostName>, checked: Result<(), SkewViolation>| {
-            outside.extend(checked.err().map(|violation| Misfit { host: host.cloned(), violation }));
-        };
-        add(None, servers.check_servers());
-        for (name, host) in &from.hosts {
-            host.kubelet.map(|version| add(Some(name), servers.check(Component::Kubelet, version)));
-            let own = host.api_server.map_or(servers, ApiServerSpan::one);
-            let manager = host.controller_manager;
-            manager.map(|version| add(Some(name), own.check(Component::ControllerManager, version)));
-            host.scheduler.map(|version| add(Some(name), own.check(Component::Scheduler, version)));
+    let misfit = |(host, checked): (Option<&HostName>, Result<(), SkewViolation>)| {
+        Some(Misfit { host: host.cloned(), violation: checked.err()? })
+    };
+    NoPath::Stuck { target: releases.target, outside: checked(from).into_iter().filter_map(misfit).collect() }
+}
+
+fn checked(from: &ClusterVersions) -> Vec<(Option<&HostName>, Result<(), SkewViolation>)> {
+    let Some(servers) = from.api_servers() else { return Vec::new() };
+    let mut checked = vec![(None, servers.check_servers())];
+    for (name, host) in &from.hosts {
+        let own = host.api_server.map_or(servers, ApiServerSpan::one);
+        for (component, version, beside) in [
+            (Component::Kubelet, host.kubelet, servers),
+            (Component::ControllerManager, host.controller_manager, own),
+            (Component::Scheduler, host.scheduler, own),
+        ] {
+            checked.extend(version.map(|version| (Some(name), beside.check(component, version))));
         }
-        from.kube_proxy.map(|version| add(None, servers.check(Component::KubeProxy, version)));
     }
-    NoPath::Stuck { target: releases.target, outside }
+    checked.extend(from.kube_proxy.map(|version| (None, servers.check(Component::KubeProxy, version))));
+    checked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cluster, releases};
+    use super::*;
+
+    /// No state is known that the search finds no way from; should there be one, this is what is said.
+    #[test]
+    fn no_way_names_what_is_outside_the_policy() {
+        let from = cluster("cp-1 a36 m34 s36 k36; w-1 k37; proxy 32");
+        assert_eq!(
+            no_way(&from, &releases("37", &[])).to_string(),
+            "no way to v1.37.1 keeps the version-skew policy: kube-controller-manager v1.34.4 is too old for an API \
+             server of 1.36: at least 1.35 is needed (on cp-1), kubelet v1.37.1 is newer than an API server of 1.36 (on \
+             w-1), kube-proxy v1.32.9 is too old for an API server of 1.36: at least 1.33 is needed"
+        );
+    }
 }

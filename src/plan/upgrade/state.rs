@@ -148,3 +148,62 @@ impl ControlPlane {
 fn worse(after: &[Outside], before: &[Outside]) -> bool {
     after.iter().zip(before).any(|(after, before)| after.worse_than(*before))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{releases, version};
+    use super::*;
+
+    fn state(servers: &[&str], kubelets: &[&str], kube_proxy: &str) -> State {
+        State {
+            control_planes: servers.iter().map(|server| ControlPlane::all(version(server))).collect(),
+            kubelets: kubelets.iter().map(|kubelet| version(kubelet)).collect(),
+            kube_proxy: Some(version(kube_proxy)),
+        }
+    }
+
+    fn offers(state: &State, step: Step) -> bool {
+        state.next(&releases("37", &[34, 35, 36])).iter().any(|(offered, _)| *offered == step)
+    }
+
+    fn raise(from: &str, to: &str) -> Step {
+        Step::ControlPlane { from: ControlPlane::all(version(from)), to: version(to) }
+    }
+
+    #[test]
+    fn no_api_server_goes_on_while_another_is_a_minor_behind() {
+        assert!(!offers(&state(&["34", "35"], &[], "34"), raise("35", "36")));
+        assert!(offers(&state(&["34", "35"], &[], "34"), raise("34", "35")));
+        assert!(offers(&state(&["35", "35"], &[], "34"), raise("35", "36")));
+    }
+
+    #[test]
+    fn no_api_server_leaves_a_node_four_minors_behind() {
+        assert!(!offers(&state(&["36"], &["33"], "36"), raise("36", "37")));
+        assert!(!offers(&state(&["36"], &["36"], "33"), raise("36", "37")));
+        assert!(offers(&state(&["36"], &["34"], "34"), raise("36", "37")));
+    }
+
+    #[test]
+    fn no_node_goes_past_the_oldest_api_server() {
+        let mixed = state(&["35", "36"], &["34"], "34");
+        assert!(offers(&mixed, Step::Kubelets { group: 0, to: version("35") }));
+        assert!(!offers(&mixed, Step::Kubelets { group: 0, to: version("36") }));
+        assert!(offers(&mixed, Step::KubeProxy { to: version("35") }));
+        assert!(!offers(&mixed, Step::KubeProxy { to: version("36") }));
+    }
+
+    #[test]
+    fn what_is_outside_already_may_come_nearer_and_not_go_further() {
+        let apart = state(&["34", "36"], &["37"], "34");
+        assert!(offers(&apart, raise("34", "35")));
+        assert!(!offers(&apart, raise("36", "37")));
+    }
+
+    #[test]
+    fn a_step_leaves_control_planes_in_order() {
+        let next = state(&["34", "34"], &[], "34").next(&releases("37", &[35, 36]));
+        let (_, after) = next.into_iter().find(|(step, _)| *step == raise("34", "35")).unwrap();
+        assert_eq!(after, state(&["34", "35"], &[], "34"));
+    }
+}

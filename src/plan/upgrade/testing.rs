@@ -11,7 +11,7 @@ use crate::release::catalog::release_of_minor;
 use crate::release::{KubeVersion, Minor, release_of};
 
 /// `36` is the catalog's patch of 1.36, `36.2` is v1.36.2.
-pub(super) fn version(short: &str) -> KubeVersion {
+pub(in crate::plan) fn version(short: &str) -> KubeVersion {
     match short.split_once('.') {
         Some((minor, patch)) => KubeVersion::new(1, minor.parse().unwrap(), patch.parse().unwrap()),
         None => default_patch(short.parse().unwrap()),
@@ -19,18 +19,18 @@ pub(super) fn version(short: &str) -> KubeVersion {
 }
 
 /// The catalog's patch of a minor; one of ours for minors before it.
-pub(super) fn default_patch(minor: u32) -> KubeVersion {
+pub(in crate::plan) fn default_patch(minor: u32) -> KubeVersion {
     let minor = Minor::new(1, minor);
     release_of_minor(minor).map_or(KubeVersion::new(1, minor.minor, 9), |release| release.default_patch)
 }
 
-pub(super) fn host(name: &str) -> HostName {
+pub(in crate::plan) fn host(name: &str) -> HostName {
     HostName::parse(name).unwrap()
 }
 
 /// `cp-1 a36 m35 s36 k36 e3.6.5; w-1 k34; proxy 34`: API server, controller manager, scheduler, kubelet and
 /// etcd of each host. `c36` is all of a control plane but etcd.
-pub(super) fn cluster(text: &str) -> ClusterVersions {
+pub(in crate::plan) fn cluster(text: &str) -> ClusterVersions {
     let mut cluster = ClusterVersions::default();
     for line in text.split(';').map(str::trim) {
         let (name, rest) = line.split_once(' ').unwrap();
@@ -63,7 +63,7 @@ pub(super) fn cluster(text: &str) -> ClusterVersions {
 }
 
 /// To `target` by way of the catalog's releases of these minors.
-pub(super) fn releases(target: &str, passing: &[u32]) -> Releases {
+pub(in crate::plan) fn releases(target: &str, passing: &[u32]) -> Releases {
     let etcd = |version| match release_of(version) {
         Ok(release) => release.etcd_version().parse().unwrap(),
         Err(_) => Version::new(3, 5, 35),
@@ -78,7 +78,7 @@ pub(super) fn releases(target: &str, passing: &[u32]) -> Releases {
 }
 
 /// One line for each move: `drain` where the node is drained.
-pub(super) fn lines(from: &ClusterVersions, moves: &[Move]) -> Vec<String> {
+pub(in crate::plan) fn lines(from: &ClusterVersions, moves: &[Move]) -> Vec<String> {
     let mut before = from.clone();
     let mut lines = Vec::new();
     for change in moves {
@@ -96,7 +96,7 @@ pub(super) fn lines(from: &ClusterVersions, moves: &[Move]) -> Vec<String> {
 
 /// What a walk costs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tally {
+pub(in crate::plan) struct Tally {
     pub drains: u32,
     pub api_server_restarts: u32,
     pub moves: u32,
@@ -104,7 +104,7 @@ pub(super) struct Tally {
 
 /// Takes the moves one by one; panics at the first that the policy forbids or that makes something worse,
 /// and unless everything runs the target in the end.
-pub(super) fn walk(from: &ClusterVersions, moves: &[Move], releases: &Releases) -> Tally {
+pub(in crate::plan) fn walk(from: &ClusterVersions, moves: &[Move], releases: &Releases) -> Tally {
     let mut at = from.clone();
     let mut tally = Tally::default();
     for change in moves {
@@ -112,42 +112,43 @@ pub(super) fn walk(from: &ClusterVersions, moves: &[Move], releases: &Releases) 
         tally.drains += u32::from(change.drains(&at));
         tally.api_server_restarts += u32::from(change.restarts_api_server(&at));
         assert_on_offer(change, releases);
-        for next in stages(&at, change) {
-            assert_no_worse(&at, &next, change, from);
-            at = next;
+        if let Some(wrong) = what_gets_worse(&at, change) {
+            panic!("{wrong}, from {from:?}");
         }
+        at.apply(change);
     }
     assert_arrived(&at, releases, from);
     tally
 }
 
-/// The states that a move goes through: a control plane's API server changes before the rest of it.
-fn stages(at: &ClusterVersions, change: &Move) -> Vec<ClusterVersions> {
+/// What a move may not do, as a text.
+pub(in crate::plan) fn what_gets_worse(at: &ClusterVersions, change: &Move) -> Option<String> {
     let mut after = at.clone();
     after.apply(change);
-    let mut between = at.clone();
-    match change {
+    let (from, to) = match change {
         Move::ControlPlane { host, to } => {
-            let host = between.hosts.get_mut(host).unwrap();
-            let from = host.api_server.unwrap();
-            assert!(from <= *to && to.minor - from.minor <= 1, "API server from {from} to {to}");
-            host.api_server = Some(*to);
-            vec![between, after]
+            // Its API server changes before the rest of it.
+            let mut between = at.clone();
+            let from = between.hosts.get_mut(host).unwrap().api_server.replace(*to).unwrap();
+            let worse = worse(at, &between).or(worse(&between, &after));
+            if let Some(worse) = worse {
+                return Some(format!("{change:?} makes worse: {worse}"));
+            }
+            (u64::from(from.minor), u64::from(to.minor))
         }
-        Move::Etcd { host, to } => {
-            let from = at.hosts[host].etcd.as_ref().unwrap();
-            assert!(to.minor == from.minor || to.minor == from.minor + 1, "etcd from {from} to {to}");
-            vec![after]
-        }
-        Move::Kubelet { host, to } => {
-            assert!(at.hosts[host].kubelet.unwrap() < *to, "{change:?}");
-            vec![after]
-        }
-        Move::KubeProxy { to } => {
-            assert!(at.kube_proxy.unwrap() < *to);
-            vec![after]
-        }
+        Move::Etcd { host, to } => (at.hosts[host].etcd.as_ref().unwrap().minor, to.minor),
+        Move::Kubelet { .. } | Move::KubeProxy { .. } => (0, 0),
+    };
+    if to < from || to - from > 1 {
+        return Some(format!("{change:?} goes from minor {from} to {to}"));
     }
+    worse(at, &after).map(|worse| format!("{change:?} makes worse: {worse}"))
+}
+
+fn worse(before: &ClusterVersions, after: &ClusterVersions) -> Option<String> {
+    let (before, after) = (distances(before), distances(after));
+    let mut pairs = before.iter().zip(&after);
+    pairs.find(|((_, was), (_, minors))| *minors > (*was).max(0)).map(|(_, worse)| format!("{worse:?}"))
 }
 
 fn assert_on_offer(change: &Move, releases: &Releases) {
@@ -160,12 +161,6 @@ fn assert_on_offer(change: &Move, releases: &Releases) {
         }
     };
     assert!(on_offer, "{change:?} goes to a version that nobody offers");
-}
-
-fn assert_no_worse(before: &ClusterVersions, after: &ClusterVersions, change: &Move, from: &ClusterVersions) {
-    for ((what, was), (_, minors)) in distances(before).into_iter().zip(distances(after)) {
-        assert!(minors <= was.max(0), "{change:?} makes {what:?} {minors} instead of {was}, from {from:?}");
-    }
 }
 
 fn assert_arrived(at: &ClusterVersions, releases: &Releases, from: &ClusterVersions) {
@@ -183,7 +178,7 @@ fn assert_arrived(at: &ClusterVersions, releases: &Releases, from: &ClusterVersi
 }
 
 /// What is outside the policy: `kubelet too old on w-1`.
-pub(super) fn breaches(at: &ClusterVersions) -> Vec<String> {
+pub(in crate::plan) fn breaches(at: &ClusterVersions) -> Vec<String> {
     let outside = distances(at).into_iter().filter(|(_, minors)| *minors > 0);
     let name = |(what, host): Subject<'_>| match host {
         Some(host) => format!("{what} on {host}"),
