@@ -41,6 +41,7 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::Fetch { .. }
         | Action::CleanMachine { .. } => true,
         Action::Mint { .. }
+        | Action::Snapshot { .. }
         | Action::Upload { .. }
         | Action::AwaitApi { .. }
         | Action::ApplyObjects { .. }
@@ -134,6 +135,7 @@ fn lower_action<E>(
         Action::Fetch { name, url, sha256, .. } => ops.extend(fetch(name, url, &sha256.to_string())),
         Action::CleanMachine { etcd_data_dir } => ops.extend(super::clean::operations(etcd_data_dir)),
         Action::Mint { .. }
+        | Action::Snapshot { .. }
         | Action::Upload { .. }
         | Action::AwaitApi { .. }
         | Action::ApplyObjects { .. }

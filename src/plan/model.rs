@@ -104,6 +104,7 @@ impl fmt::Display for Target {
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     Mint,
+    Snapshot,
     Upload,
     Prepare,
     AddMember,
@@ -126,6 +127,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Stage::Mint => "mint",
+            Stage::Snapshot => "snapshot",
             Stage::Upload => "upload",
             Stage::Prepare => "prepare",
             Stage::AddMember => "add-member",
@@ -148,6 +150,7 @@ impl Stage {
     pub fn describe(self) -> &'static str {
         match self {
             Stage::Mint => "making keys and certificates",
+            Stage::Snapshot => "taking a snapshot of etcd",
             Stage::Upload => "bringing artifacts to the host",
             Stage::Prepare => "preparing the host",
             Stage::AddMember => "adding an etcd learner",
@@ -181,6 +184,11 @@ pub enum Action {
     /// Makes keys and certificates in the vault.
     Mint {
         keys: BTreeMap<KeyId, CertificateSpec>,
+    },
+    /// Brings etcd's database to the operator, checked and sealed.
+    Snapshot {
+        /// What the cluster runs: the oldest, while it is between two versions.
+        version: KubeVersion,
     },
     /// Brings a file of the bundle into the host's store.
     Upload {
@@ -334,6 +342,8 @@ pub enum Reason {
     },
     /// The operator asked for it.
     Asked,
+    /// What follows could lose data, and only this brings it back.
+    Precaution,
 }
 
 impl fmt::Display for Reason {
@@ -346,6 +356,7 @@ impl fmt::Display for Reason {
             Reason::Dropped => f.write_str("not in the inventory any more"),
             Reason::Expires { at } => write!(f, "runs out at {}", date(*at)),
             Reason::Asked => f.write_str("asked for"),
+            Reason::Precaution => f.write_str("the way back, should what follows go wrong"),
         }
     }
 }

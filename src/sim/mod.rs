@@ -18,6 +18,7 @@ pub mod ports;
 mod probe;
 pub mod random;
 pub mod runtime;
+mod snapshot;
 mod stage;
 mod status;
 pub mod vault;
@@ -25,4 +26,5 @@ pub mod world;
 
 pub use converge::{Round, Run, Simulation, Trace};
 pub use faults::{Amount, Fault, Faults};
+pub use snapshot::SimSnapshot;
 pub use status::HostStatus;

@@ -16,11 +16,8 @@ use hyper_util::rt::TokioIo;
 use keelwright::exec::{KubeApi, KubeError};
 use keelwright::inventory::HostName;
 use keelwright::kube::{Endpoint, KubeClient, TcpDialer};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::authority::Authority;
 
@@ -42,17 +39,7 @@ impl Server {
         certificate_name: &str,
         answer: impl Fn(&str, &str) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
-        let pair = authority.issue("kube-apiserver", "x", &[certificate_name]);
-        let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
-        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = authority.acceptor(certificate_name);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();

@@ -4,3 +4,4 @@
 mod authority;
 mod fake;
 mod real;
+mod snapshot;

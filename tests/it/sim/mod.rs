@@ -4,5 +4,6 @@ mod crashes;
 mod rows;
 mod scenarios;
 mod seeds;
+mod snapshot;
 mod support;
 mod trust;
