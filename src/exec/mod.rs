@@ -10,6 +10,7 @@ pub mod ports;
 pub mod render;
 pub mod snapshot;
 mod step;
+pub mod upgrade;
 
 pub use crate::script::{HostScript, Op, Payload};
 pub use cycle::{Cycle, Look, VaultView};
@@ -22,3 +23,4 @@ pub use ports::{
 };
 pub use render::{Layout, RenderError, RenderedStage, render_stage};
 pub use snapshot::{SnapshotError, TakenSnapshot, take_snapshot};
+pub use upgrade::observe_upgrade;

@@ -111,6 +111,9 @@ pub trait KubeApi: Send + Sync {
     /// Asks one control plane's own `/readyz`.
     fn ready<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<(), KubeError>>;
 
+    /// The text of one control plane's own `/metrics`.
+    fn metrics<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<String, KubeError>>;
+
     /// Fetches the objects with these `(apiVersion, kind, namespace, name)`; absent ones are left out.
     fn fetch<'a>(&'a self, wanted: &'a [Value]) -> BoxFuture<'a, Result<Objects, KubeError>>;
 

@@ -262,12 +262,16 @@ impl KubeApi for SimPorts {
         Box::pin(self.0.read(move |world| world.kube_ready(host)))
     }
 
+    fn metrics<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<String, KubeError>> {
+        Box::pin(self.0.read(move |world| world.kube_metrics(host)))
+    }
+
     fn fetch<'a>(&'a self, wanted: &'a [Value]) -> BoxFuture<'a, Result<Objects, KubeError>> {
         Box::pin(self.0.read(move |world| world.kube_fetch(wanted)))
     }
 
-    fn list<'a>(&'a self, _version: &'a str, kind: &'a str) -> BoxFuture<'a, Result<Vec<Value>, KubeError>> {
-        Box::pin(self.0.read(move |world| world.kube_list(kind)))
+    fn list<'a>(&'a self, version: &'a str, kind: &'a str) -> BoxFuture<'a, Result<Vec<Value>, KubeError>> {
+        Box::pin(self.0.read(move |world| world.kube_list(version, kind)))
     }
 
     fn apply<'a>(&'a self, object: &'a Value) -> BoxFuture<'a, Result<Value, KubeError>> {

@@ -24,7 +24,7 @@ use super::authority::Authority;
 type Answer = dyn Fn(&str, &str) -> Response<Full<Bytes>> + Send + Sync;
 
 /// One API server, listening on a port of its own.
-struct Server {
+pub struct Server {
     name: &'static str,
     port: u16,
     /// `METHOD path` of every request.
@@ -33,7 +33,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(
+    pub async fn start(
         authority: &Authority,
         name: &'static str,
         certificate_name: &str,
@@ -65,7 +65,7 @@ impl Server {
         Server { name, port, log, task }
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 }
@@ -76,11 +76,11 @@ impl Drop for Server {
     }
 }
 
-fn response(code: u16, body: &Value) -> Response<Full<Bytes>> {
+pub fn response(code: u16, body: &Value) -> Response<Full<Bytes>> {
     Response::builder().status(code).body(Full::new(Bytes::from(body.to_string()))).unwrap()
 }
 
-fn status(code: u16, message: &str) -> Response<Full<Bytes>> {
+pub fn status(code: u16, message: &str) -> Response<Full<Bytes>> {
     response(code, &json!({"kind": "Status", "code": code, "message": message}))
 }
 
@@ -100,11 +100,11 @@ fn healthy(_: &str, path: &str) -> Response<Full<Bytes>> {
     }
 }
 
-fn host(name: &str) -> HostName {
+pub fn host(name: &str) -> HostName {
     HostName::parse(name).unwrap()
 }
 
-fn client(authority: &Authority, servers: &[&Server]) -> KubeClient {
+pub fn client(authority: &Authority, servers: &[&Server]) -> KubeClient {
     let endpoint = |server: &&Server| Endpoint {
         host: host(server.name),
         port: server.port,

@@ -5,3 +5,4 @@ mod authority;
 mod fake;
 mod real;
 mod snapshot;
+mod upgrade;

@@ -12,10 +12,10 @@ use keelwright::blueprint::cluster::{
     ClusterInputs, ClusterObjects, Manifests, cluster_objects, covers, node_patch, node_wish, object_key,
     object_title, parse_manifest,
 };
-use keelwright::exec::{Etcd, KubeApi, SystemClock, drain, take_snapshot, uncordon};
+use keelwright::exec::{Etcd, KubeApi, SystemClock, drain, observe_upgrade, take_snapshot, uncordon};
 use keelwright::inventory::{HostName, Inventory, Origin, parse};
 use keelwright::kube::{Credentials, Dialer, Endpoint, EtcdClient, KubeClient, TcpDialer};
-use keelwright::release::{KubeVersion, release_of};
+use keelwright::release::{KubeVersion, Minor, release_of};
 use serde_json::{Value, json};
 
 use super::authority::Authority;
@@ -101,6 +101,8 @@ impl Servers {
                 format!("--etcd-keyfile={key}"),
                 "--bind-address=127.0.0.1".to_owned(),
                 "--allow-privileged=true".to_owned(),
+                // Where there still is one: deprecated API versions are counted when they are asked for.
+                "--runtime-config=networking.k8s.io/v1beta1=true".to_owned(),
                 "--advertise-address=192.0.2.1".to_owned(),
                 format!("--secure-port={api}"),
                 format!("--tls-cert-file={certificate}"),
@@ -384,4 +386,35 @@ async fn a_snapshot_of_a_real_etcd_is_checked_sealed_and_can_be_restored() {
     let data_dir = format!("--data-dir={}", restored.display());
     run(&["snapshot", "restore", "--bump-revision=1000000000", "--mark-compacted", &data_dir]);
     assert!(restored.join("member/snap/db").exists());
+}
+
+#[tokio::test]
+async fn what_an_upgrade_meets_is_read_from_a_real_api() {
+    let Some(servers) = Servers::start("upgrade") else { return };
+    let api = servers.api().await;
+    for text in [
+        r#"{"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b", "namespace": "default"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}}"#,
+        r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default", "labels": {"app": "a"}}, "spec": {"nodeName": "cp-1", "containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "100m"}}}]}}"#,
+        r#"{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "cp-1"}}"#,
+        r#"{"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "m"}, "webhooks": [{"name": "m.example.org", "sideEffects": "None", "admissionReviewVersions": ["v1"], "clientConfig": {"service": {"namespace": "hooks", "name": "m"}}, "rules": [{"operations": ["UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods/eviction", "nodes"]}]}]}"#,
+    ] {
+        api.apply(&serde_json::from_str(text).unwrap()).await.unwrap();
+    }
+    let old = api.list("networking.k8s.io/v1beta1", "ServiceCIDR").await;
+    let (from, to) = (Minor::new(1, 34), Minor::new(1, 37));
+    let facts = observe_upgrade(&inventory(), &api, from, to).await;
+    let facts = facts.known().unwrap_or_else(|| panic!("{facts:?}"));
+    assert_eq!(facts.asked, [host()].into());
+    assert_eq!(facts.budgets[0].pods["p"], HOST);
+    assert_eq!((facts.bare_pods.len(), facts.nodes[HOST].movable.cpu_millis), (1, 100));
+    assert_eq!(facts.webhooks[0].asked_about, ["changes nodes".to_owned()].into());
+    assert!(facts.webhooks[0].endpoints.is_empty());
+    match old {
+        Ok(_) => assert!(
+            facts.requested.iter().any(|api| api.resource == "servicecidrs" && api.removed == Some(to)),
+            "{:?}",
+            facts.requested
+        ),
+        Err(_) => assert_eq!(facts.stored, []),
+    }
 }
