@@ -121,8 +121,9 @@ impl VaultView for SimVault {
             let facts = VaultEntryFacts {
                 origin: Origin::Made,
                 spec: entry.spec.clone(),
-                not_before: Some(entry.not_before),
-                not_after: Some(entry.not_after),
+                // A bare key pair has no certificate that could run out.
+                not_before: entry.spec.as_ref().map(|_| entry.not_before),
+                not_after: entry.spec.as_ref().map(|_| entry.not_after),
                 serial: Some(format!("{:x}", entry.generation)),
                 authority: None,
                 issuer_current: issuer.is_none_or(|issuer| issuer.generation == entry.issuer_generation),

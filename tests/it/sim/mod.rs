@@ -1,5 +1,6 @@
 //! Simulated fleets: scenarios, crashes at every boundary, thousands of seeds.
 
+mod concerns;
 mod crashes;
 mod rows;
 mod scenarios;
