@@ -82,7 +82,8 @@ pub struct Prospect<'a> {
     pub vault: &'a VaultFacts,
     /// Absent: there is no cluster to look at.
     pub upgrade: &'a Observed<UpgradeFacts>,
-    /// The lowest version that an API server or a kubelet runs.
+    /// The lowest version that an API server, a controller manager or a scheduler runs. Kubelets that lag behind do
+    /// not count: they go to the target in one step.
     pub from: KubeVersion,
     pub target: KubeVersion,
     /// Nodes that the plan drains.
