@@ -263,6 +263,7 @@ async fn run(
         kube: operation.adapters.kube.as_ref(),
         etcd: operation.adapters.etcd.as_ref(),
         secrets: operation.vault.as_ref(),
+        snapshots: operation.vault.as_ref(),
         objects: &objects,
         clock: &clock,
         events: &events,

@@ -21,7 +21,7 @@ use crate::plan::upgrade::{NoPath, UpgradeError};
 use crate::plan::{Goal, PlanError};
 use crate::release::catalog::SUPPORTED;
 use crate::release::{Arch, BundleManifest, KubeVersion, Minor};
-use crate::state::vault::Clock;
+use crate::state::vault::{Clock, PREVIOUS_FILE, VAULT_FILE};
 use crate::state::{Identity, RunLock, Vault, VaultError, files, harden_process};
 
 /// Hosts this state directory has ever worked on, so that one dropped from the inventory is found.
@@ -97,7 +97,7 @@ impl Operation {
         let inventory = args.inventory.load()?;
         let directory = state_directory(args, &inventory);
         let identity = args.identity.clone().unwrap_or_else(default_identity);
-        let clock: Clock = Arc::new(|| jiff::Timestamp::now().as_second());
+        let clock = system_clock();
         let vault = Arc::new(open(&directory, &identity, &inventory.name, clock).map_err(failed)?);
         authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
@@ -125,9 +125,7 @@ impl Operation {
 
     /// Takes the state directory for this run; another run is refused and named.
     pub fn lock(&self) -> Result<RunLock, CommandError> {
-        let now = jiff::Timestamp::now().as_second();
-        RunLock::acquire(&self.directory, &whoami(), std::process::id(), now)
-            .map_err(|error| CommandError::new(ErrorKind::Refused, error))
+        lock(&self.directory)
     }
 
     /// Looks at everything and plans.
@@ -180,6 +178,48 @@ impl Operation {
     }
 }
 
+/// A cluster that is there, for a command that brings nothing to its hosts: it needs no bundle.
+pub struct Reach {
+    pub inventory: Inventory,
+    pub vault: Arc<Vault>,
+    pub adapters: Adapters,
+    /// Held while the command runs.
+    _lock: RunLock,
+}
+
+impl Reach {
+    /// Takes the state directory for this run and opens the vault; connects to nothing yet.
+    pub fn open(args: &ClusterArgs) -> Result<Self, CommandError> {
+        harden_process().map_err(failed)?;
+        let inventory = args.inventory.load()?;
+        let directory = state_directory(args, &inventory);
+        let is_new = ![VAULT_FILE, PREVIOUS_FILE].iter().any(|name| directory.join(name).exists());
+        if is_new {
+            let text = format!("{directory} has no keys of cluster {}", inventory.name);
+            return Err(CommandError::new(ErrorKind::Usage, text)
+                .hint("its first `keelwright apply` makes them; name another state directory with --state"));
+        }
+        let lock = lock(&directory)?;
+        let identity = args.identity.clone().unwrap_or_else(default_identity);
+        let identity = Identity::load(&identity).map_err(failed)?;
+        let vault = Vault::open_or_create(&directory, &identity, &inventory.name, system_clock(), None);
+        let vault = Arc::new(vault.map_err(failed)?);
+        let dropped = dropped_hosts(&directory, &inventory)?;
+        let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
+        Ok(Reach { inventory, vault, adapters, _lock: lock })
+    }
+}
+
+fn system_clock() -> Clock {
+    Arc::new(|| jiff::Timestamp::now().as_second())
+}
+
+fn lock(directory: &Utf8Path) -> Result<RunLock, CommandError> {
+    let now = jiff::Timestamp::now().as_second();
+    RunLock::acquire(directory, &whoami(), std::process::id(), now)
+        .map_err(|error| CommandError::new(ErrorKind::Refused, error))
+}
+
 /// What a planning error means to the operator.
 pub fn plan_error(error: PlanError) -> CommandError {
     match &error {
@@ -212,7 +252,8 @@ fn passing_bundles(minors: &[Minor]) -> String {
     format!("collect what they need:\n{}", commands.collect::<Vec<_>>().join("\n"))
 }
 
-fn state_directory(args: &ClusterArgs, inventory: &Inventory) -> Utf8PathBuf {
+/// Where a cluster's sealed keys, journal, lock and snapshots are.
+pub(super) fn state_directory(args: &ClusterArgs, inventory: &Inventory) -> Utf8PathBuf {
     args.state.clone().unwrap_or_else(|| {
         let beside = args.inventory.inventory.parent().unwrap_or(Utf8Path::new("."));
         beside.join(".keelwright").join(inventory.name.as_str())

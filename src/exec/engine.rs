@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::event::Event;
-use super::ports::{Etcd, KubeApi, PortError, Remote, SecretSource};
+use super::ports::{Etcd, KubeApi, PortError, Remote, SecretSource, Snapshots};
 use super::step::run_step;
 use crate::blueprint::OsFamily;
 use crate::inventory::{HostName, Policy};
@@ -55,6 +55,7 @@ pub struct Ports<'a> {
     pub kube: &'a dyn KubeApi,
     pub etcd: &'a dyn Etcd,
     pub secrets: &'a dyn SecretSource,
+    pub snapshots: &'a dyn Snapshots,
     pub objects: &'a dyn DesiredObjects,
     pub clock: &'a dyn Clock,
     pub events: &'a (dyn Fn(Event) + Send + Sync),

@@ -72,6 +72,13 @@ fn failure(error: impl Into<String>) -> Failure {
     Failure { error: error.into(), hint: None, unreachable: false }
 }
 
+fn with_cause(error: &dyn std::error::Error) -> Failure {
+    match error.source() {
+        Some(cause) => failure(format!("{error}: {cause}")),
+        None => failure(error.to_string()),
+    }
+}
+
 fn remote_failure(error: &RemoteError) -> Failure {
     let unreachable = matches!(error, RemoteError::Connect { .. } | RemoteError::Lost { .. });
     Failure { error: error.to_string(), hint: error.hint().map(str::to_owned), unreachable }
@@ -131,6 +138,12 @@ async fn run_action(
     let port_failure = |error: super::ports::PortError| failure(error.to_string());
     match action {
         Action::Mint { keys } => ports.secrets.mint(keys).map_err(port_failure),
+        Action::Snapshot { version } => {
+            let patience = Duration::from_secs(timeouts.api_ready.into());
+            let taken =
+                super::take_snapshot(ports.etcd, ports.snapshots, ports.clock, *version, patience).await;
+            taken.map(drop).map_err(|error| with_cause(&error))
+        }
         Action::Upload { name, release, path, sha256, size } => {
             let host = host_of(step)?;
             let directory = setting
@@ -238,12 +251,8 @@ async fn run_action(
         }
         Action::Drain { node } => {
             let patience = Duration::from_secs(timeouts.drain.into());
-            super::drain::drain(ports.kube, ports.clock, node, patience).await.map(drop).map_err(|error| {
-                match std::error::Error::source(&error) {
-                    Some(cause) => failure(format!("{error}: {cause}")),
-                    None => failure(error.to_string()),
-                }
-            })
+            let drained = super::drain::drain(ports.kube, ports.clock, node, patience).await;
+            drained.map(drop).map_err(|error| with_cause(&error))
         }
         Action::DeleteNode { node } => {
             ports.kube.delete(&node_skeleton(node)).await.map_err(|error| failure(error.to_string()))

@@ -5,7 +5,9 @@
 mod cluster;
 mod host;
 pub mod parse;
+pub mod pod;
 pub mod probe;
+pub mod upgrade;
 pub mod vault;
 
 pub use cluster::{
@@ -16,4 +18,5 @@ pub use host::{
     Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, KubeconfigFact, Listener, Marker, Mount,
     UnitFact,
 };
+pub use upgrade::UpgradeFacts;
 pub use vault::{Founding, MintReason, Origin, VaultEntryFacts, VaultFacts};

@@ -9,6 +9,7 @@ use super::model::{Planned, Stage, Step, StepId, Target};
 fn expected_seconds(stage: Stage, actions: usize) -> u32 {
     match stage {
         Stage::Upload => 1 + actions as u32,
+        Stage::Snapshot => 5,
         Stage::Prepare => 5,
         Stage::Start => 2,
         Stage::ApiReady => 12,

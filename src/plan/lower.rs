@@ -46,6 +46,7 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::Fetch { .. }
         | Action::CleanMachine { .. } => true,
         Action::Mint { .. }
+        | Action::Snapshot { .. }
         | Action::Upload { .. }
         | Action::AwaitApi { .. }
         | Action::ApplyObjects { .. }
@@ -149,6 +150,7 @@ fn lower_action<E>(
         Action::Fetch { name, url, sha256, .. } => ops.extend(fetch(name, url, &sha256.to_string())),
         Action::CleanMachine { etcd_data_dir } => ops.extend(super::clean::operations(etcd_data_dir)),
         Action::Mint { .. }
+        | Action::Snapshot { .. }
         | Action::Upload { .. }
         | Action::AwaitApi { .. }
         | Action::ApplyObjects { .. }

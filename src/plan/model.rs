@@ -107,6 +107,7 @@ impl fmt::Display for Target {
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     Mint,
+    Snapshot,
     Upload,
     Prepare,
     AddMember,
@@ -133,6 +134,7 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Stage::Mint => "mint",
+            Stage::Snapshot => "snapshot",
             Stage::Upload => "upload",
             Stage::Prepare => "prepare",
             Stage::AddMember => "add-member",
@@ -159,6 +161,7 @@ impl Stage {
     pub fn describe(self) -> &'static str {
         match self {
             Stage::Mint => "making keys and certificates",
+            Stage::Snapshot => "taking a snapshot of etcd",
             Stage::Upload => "bringing artifacts to the host",
             Stage::Prepare => "preparing the host",
             Stage::AddMember => "adding an etcd learner",
@@ -196,6 +199,11 @@ pub enum Action {
     /// Makes keys and certificates in the vault.
     Mint {
         keys: BTreeMap<KeyId, CertificateSpec>,
+    },
+    /// Brings etcd's database to the operator, checked and sealed.
+    Snapshot {
+        /// What the cluster runs: the oldest, while it is between two versions.
+        version: KubeVersion,
     },
     /// Brings a file of the bundle into the host's store.
     Upload {
@@ -373,6 +381,8 @@ pub enum Reason {
     },
     /// The operator asked for it.
     Asked,
+    /// What follows could lose data, and only this brings it back.
+    Precaution,
 }
 
 impl fmt::Display for Reason {
@@ -385,6 +395,7 @@ impl fmt::Display for Reason {
             Reason::Dropped => f.write_str("not in the inventory any more"),
             Reason::Expires { at } => write!(f, "runs out at {}", date(*at)),
             Reason::Asked => f.write_str("asked for"),
+            Reason::Precaution => f.write_str("the way back, should what follows go wrong"),
         }
     }
 }

@@ -67,6 +67,7 @@ fn summary(step: &Step) -> String {
 pub fn name(action: &Action) -> String {
     match action {
         Action::Mint { keys } => format!("make {} keys and certificates", keys.len()),
+        Action::Snapshot { version } => format!("bring a snapshot of etcd ({version}) to the operator"),
         Action::Upload { name, size, .. } => format!("send {name} ({} MiB)", size / (1 << 20)),
         Action::Fetch { name, url, .. } => format!("fetch {name} from {url}"),
         Action::InstallPackages { names } => format!("install packages {}", names.join(" ")),

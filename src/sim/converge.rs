@@ -226,6 +226,7 @@ impl Simulation {
             kube: &self.ports,
             etcd: &self.ports,
             secrets: &self.vault,
+            snapshots: &self.vault,
             objects: self,
             clock: &self.ports,
             events: &events,

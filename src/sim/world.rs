@@ -43,6 +43,8 @@ pub struct World {
     /// Version of each executable.
     pub versions: BTreeMap<Digest, String>,
     pub network: PodNetwork,
+    /// What API servers say at `/metrics`, of what the simulation does not count itself.
+    pub metrics: BTreeMap<HostName, String>,
     pub by_address: BTreeMap<IpAddr, HostName>,
     pub serial: u64,
     /// When the operator last looked.
@@ -73,6 +75,7 @@ impl World {
             sizes: BTreeMap::new(),
             versions: BTreeMap::new(),
             network: PodNetwork::Files,
+            metrics: BTreeMap::new(),
             serial: 0,
             observed_at: Duration::ZERO,
             writes: 0,

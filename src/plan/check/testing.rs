@@ -85,6 +85,7 @@ pub(super) fn step(line: &str) -> Step {
         actions: rest.split(", ").flat_map(actions).map(planned).collect(),
         after,
         after_any,
+        undo: Vec::new(),
         expected: 1,
     }
 }

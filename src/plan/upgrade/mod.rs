@@ -2,6 +2,7 @@
 //! policy allows: what runs ([`versions`], `observe`), the moves ([`path`]), what each host's changes disturb
 //! (`parts`), and the steps (`roll`).
 
+pub mod concerns;
 mod cost;
 mod etcd;
 mod fleet;
@@ -35,6 +36,7 @@ use crate::inventory::{Host, HostName, Inventory};
 use crate::release::catalog::Image;
 use crate::release::{BundleManifest, KubeVersion, Minor, release_of};
 
+pub use concerns::{Concern, Prospect, Severity, concerns};
 pub use obstacle::{Misfit, NoPath, Running};
 pub use path::{Move, Releases, path};
 pub use versions::{ClusterVersions, HostVersions};
@@ -266,6 +268,7 @@ impl<'a> Members<'a> {
         let rolls = moves.iter().any(|step| matches!(step, Move::ControlPlane { .. } | Move::Etcd { .. }));
         if rolls {
             last.extend(super::cluster::access_objects(input, graph));
+            last.extend(self.snapshot(graph, last.clone()));
         }
         last = self.rolling.etcd(&moves, &etcd, graph, last);
         last = self.rolling.control_planes(&moves, &control_planes, graph, last);
@@ -280,6 +283,13 @@ impl<'a> Members<'a> {
             workers: workers.into_iter().map(|host| host.name.clone()).collect(),
             drained,
         }
+    }
+
+    /// etcd as it is before anything of another version writes to it.
+    fn snapshot(&self, graph: &mut Graph, after: Vec<StepId>) -> Option<StepId> {
+        let version = self.versions.hosts.values().filter_map(|host| host.api_server).min()?;
+        let taken = Planned { action: Action::Snapshot { version }, reason: Reason::Precaution };
+        graph.add(Target::Operator, Stage::Snapshot, vec![taken], after)
     }
 
     /// Hosts that join are of the new version from the start, so they wait until all API servers are.
