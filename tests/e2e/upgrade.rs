@@ -54,6 +54,7 @@ RUN
 nohup sh /root/client/run >/dev/null 2>&1 &"#;
 
 #[test]
+#[ignore = "not proven yet; builds the control planes of two more minors: make e2e-upgrade"]
 fn upgrades_three_minors_in_one_apply_and_nobody_notices() {
     if let Some(reason) = skip_reason() {
         eprintln!("skipped: {reason}");
