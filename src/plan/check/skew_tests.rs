@@ -188,6 +188,13 @@ fn what_joins_must_fit_too() {
     let found = flaws(start, "j cp-9 -: api 34, manager 34, scheduler 34");
     assert!(found[0].contains("API servers of 1.34 and 1.36"), "{found:#?}");
     assert_eq!(flaws(start, "j w-9 -: kubelet 36"), Vec::<String>::new());
+    // But not what others are when it has gone on.
+    let text = "
+        j cp-9 -: api 36, manager 36, scheduler 36
+        a cp-1 j: api 37, manager 37, scheduler 37
+        b cp-9 a: api 37, manager 37, scheduler 37
+        k cp-1 b: kubelet 37";
+    assert_eq!(flaws(start, text), Vec::<String>::new());
 }
 
 #[test]
