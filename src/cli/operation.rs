@@ -233,6 +233,10 @@ pub fn plan_error(error: PlanError) -> CommandError {
         PlanError::NoBundle { .. } | PlanError::Artifact { .. } => {
             CommandError::new(ErrorKind::Usage, error).hint("make one with\n    keelwright bundle")
         }
+        PlanError::Concerns(concerns) => {
+            let hints: Vec<String> = concerns.iter().map(ToString::to_string).collect();
+            CommandError::new(ErrorKind::Refused, error).hint(hints.join("\n"))
+        }
         PlanError::Upgrade(UpgradeError::NoPath(NoPath::Missing { minors, .. })) => {
             let hint = passing_bundles(minors);
             CommandError::new(ErrorKind::Refused, error).hint(hint)

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::observe::{observe_api, observe_etcd, observe_hosts};
 use super::ports::{Etcd, KubeApi, PortError, Remote};
+use super::upgrade::observe_upgrade;
 use crate::blueprint::cluster::{ClusterInputs, Manifests, cluster_objects};
 use crate::blueprint::{Content, HostBlueprint};
 use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
@@ -56,6 +57,7 @@ impl Cycle<'_> {
             dropped: self.dropped.clone(),
             api: Observed::Absent,
             etcd: Observed::Absent,
+            upgrade: Observed::Absent,
         };
         let now = (self.clock)();
         let mut vault = self.vault.facts(&[]);
@@ -80,6 +82,9 @@ impl Cycle<'_> {
             facts.etcd = etcd;
         }
 
+        if let Some((from, to)) = plan::pending_upgrade(&self.input(&facts, &vault, &objects, now)) {
+            facts.upgrade = observe_upgrade(self.inventory, self.kube, from, to).await;
+        }
         let contents = match plan::blueprints(&self.input(&facts, &vault, &objects, now)) {
             Ok(blueprints) => secret_contents(&blueprints),
             Err(error) => return Ok(Look { facts, vault, outline: Err(error) }),

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::HostFacts;
+use super::{HostFacts, UpgradeFacts};
 use crate::inventory::{Host, HostName};
 
 /// Objects of the Kubernetes API as JSON, keyed by `apiVersion/kind/namespace/name`.
@@ -55,6 +55,8 @@ pub struct ClusterFacts {
     pub dropped: BTreeMap<HostName, Host>,
     pub api: Observed<ApiFacts>,
     pub etcd: Observed<EtcdFacts>,
+    /// What an upgrade would meet; absent when none is wanted.
+    pub upgrade: Observed<UpgradeFacts>,
 }
 
 impl ClusterFacts {

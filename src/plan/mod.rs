@@ -33,7 +33,7 @@ use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
 use crate::pki::{CertificateSpec, KeyId, spec};
 use crate::release::catalog::{IMAGE_REGISTRY, Image};
-use crate::release::{Arch, BundleManifest, KubeVersion, UnsupportedMinor, release_of};
+use crate::release::{Arch, BundleManifest, KubeVersion, Minor, UnsupportedMinor, release_of};
 
 use graph::Graph;
 use host::HostChanges;
@@ -91,10 +91,16 @@ pub enum PlanError {
     Release(#[from] UnsupportedMinor),
     #[error("the cluster cannot be upgraded to what the inventory says")]
     Upgrade(#[from] upgrade::UpgradeError),
+    #[error("{} in the way of the upgrade", count(.0.len()))]
+    Concerns(Vec<upgrade::Concern>),
     #[error("pod addresses cannot be given out: {0}")]
     PodCidrs(String),
     #[error("the inputs cannot be hashed: {0}")]
     Inputs(String),
+}
+
+fn count(things: usize) -> String {
+    if things == 1 { "one thing is".to_owned() } else { format!("{things} things are") }
 }
 
 fn list(refusals: &[Refusal]) -> String {
@@ -137,6 +143,13 @@ fn pod_cidrs(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, Vec<IpNet>>, Pl
     assign_pod_cidrs(input.inventory, &observed).map_err(|error| PlanError::PodCidrs(error.to_string()))
 }
 
+/// The minors that control planes would go from and to, when any is not what is wanted.
+pub fn pending_upgrade(input: &PlanInput<'_>) -> Option<(Minor, Minor)> {
+    let versions = upgrade::observed(input, &blueprints(input).ok()?)?;
+    let lowest = versions.lowest_control_plane()?;
+    (lowest != input.inventory.version).then(|| (lowest.minor(), input.inventory.version.minor()))
+}
+
 /// Computes the steps. Refuses rather than plan anything unsafe.
 pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
     let refusals = safety::refusals(input);
@@ -153,7 +166,11 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
     if input.goal == Goal::Prefetch {
         prefetch(input, &mut steps);
     }
-    let report = report::report(input, &steps);
+    let concerns = match (input.goal, &versions) {
+        (Goal::Converge, Some(versions)) => upgrade::before(input, versions, &steps)?,
+        (Goal::Converge | Goal::Prefetch | Goal::Reset, _) => Vec::new(),
+    };
+    let report = report::report(input, &steps, concerns);
     let plan = Plan {
         format: PLAN_FORMAT,
         cluster: input.inventory.name.clone(),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PlanInput;
 use super::model::{Step, StepId};
+use super::upgrade::Concern;
 use super::warn::{Warning, warnings};
 use crate::facts::Observed;
 use crate::inventory::HostName;
@@ -23,11 +24,14 @@ pub struct Blocked {
 pub struct Report {
     pub blocked: Vec<Blocked>,
     pub warnings: Vec<Warning>,
+    /// Before an upgrade: what its operator should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<Concern>,
     /// The longest chain of steps, in seconds.
     pub expected_seconds: u32,
 }
 
-pub(super) fn report(input: &PlanInput<'_>, steps: &[Step]) -> Report {
+pub(super) fn report(input: &PlanInput<'_>, steps: &[Step], concerns: Vec<Concern>) -> Report {
     let blocked = input
         .facts
         .hosts
@@ -40,6 +44,7 @@ pub(super) fn report(input: &PlanInput<'_>, steps: &[Step]) -> Report {
     Report {
         blocked,
         warnings: warnings(input.inventory, input.facts),
+        concerns,
         expected_seconds: longest_chain(steps),
     }
 }

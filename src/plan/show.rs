@@ -38,6 +38,9 @@ pub fn text(outline: &Outline, detail: Detail) -> String {
     for warning in &outline.report.warnings {
         let _ = writeln!(out, "! {warning}");
     }
+    for concern in &outline.report.concerns {
+        let _ = writeln!(out, "! {concern}");
+    }
     if !plan.is_empty() {
         let _ = writeln!(
             out,

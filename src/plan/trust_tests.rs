@@ -57,6 +57,7 @@ impl Case {
             dropped: BTreeMap::new(),
             api: Observed::Absent,
             etcd: Observed::Absent,
+            upgrade: Observed::Absent,
         };
         let mut case = Case {
             _scratch: scratch,

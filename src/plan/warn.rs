@@ -63,6 +63,7 @@ mod tests {
             dropped: Default::default(),
             api: Observed::Absent,
             etcd: Observed::Absent,
+            upgrade: Observed::Absent,
         };
         warnings(&inventory, &facts).iter().map(ToString::to_string).collect()
     }

@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph::Graph;
 use super::host::HostChanges;
-use super::model::{Action, Planned, Reason, Stage, StepId, Target};
+use super::model::{Action, Planned, Reason, Stage, Step, StepId, Target};
 use super::{PlanError, PlanInput, etcd as members};
 use crate::blueprint::{ClusterBlueprint, ClusterIdentity, HostBlueprint};
 use crate::digest::Digest;
@@ -60,6 +60,41 @@ pub enum UpgradeError {
 
 fn list(hosts: &[HostName]) -> String {
     hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What there is to know before an upgrade; what blocks is an error.
+pub(super) fn before(
+    input: &PlanInput<'_>,
+    versions: &ClusterVersions,
+    steps: &[Step],
+) -> Result<Vec<Concern>, PlanError> {
+    let target = input.inventory.version;
+    let Some(from) = versions.lowest_control_plane().filter(|lowest| *lowest != target) else {
+        return Ok(Vec::new());
+    };
+    let drains = |step: &Step| {
+        step.actions.iter().find_map(|planned| match &planned.action {
+            Action::Drain { node } => Some(node.clone()),
+            _other => None,
+        })
+    };
+    let drained: BTreeSet<HostName> = steps.iter().filter_map(drains).collect();
+    let under_way = versions.hosts.values().any(|host| host.api_server.is_some_and(|api| api != from));
+    let prospect = Prospect {
+        inventory: input.inventory,
+        facts: input.facts,
+        vault: input.vault,
+        upgrade: &input.facts.upgrade,
+        from,
+        target,
+        drained: &drained,
+        under_way,
+        now: input.now,
+    };
+    let all = concerns(&prospect);
+    let blocking: Vec<Concern> =
+        all.iter().filter(|concern| concern.severity == Severity::Blocks).cloned().collect();
+    if blocking.is_empty() { Ok(all) } else { Err(PlanError::Concerns(blocking)) }
 }
 
 /// What must be mended before any version changes: each would leave a control plane at a version that the

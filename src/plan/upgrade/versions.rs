@@ -30,6 +30,12 @@ pub struct ClusterVersions {
 }
 
 impl ClusterVersions {
+    /// The lowest version that an API server, a controller manager or a scheduler runs.
+    pub fn lowest_control_plane(&self) -> Option<KubeVersion> {
+        let of = |host: &HostVersions| [host.api_server, host.controller_manager, host.scheduler];
+        self.hosts.values().flat_map(of).flatten().min()
+    }
+
     /// What runs after a move.
     pub fn apply(&mut self, change: &Move) {
         match change {

@@ -44,6 +44,7 @@ fn setup() -> Setup {
             dropped: BTreeMap::new(),
             api: Observed::Absent,
             etcd: Observed::Absent,
+            upgrade: Observed::Absent,
         },
         vault: VaultFacts::default(),
         upgrade: UpgradeFacts {
