@@ -54,6 +54,7 @@ fn main() {
             facts: &look.facts,
             vault: &look.vault,
             bundles: &simulation.bundles,
+            passing: &simulation.passing,
             manifests: &simulation.manifests,
             objects: &objects,
             goal: Goal::Converge,

@@ -50,7 +50,7 @@ pub(super) fn add_files(files: &mut Files, inventory: &Inventory) {
 /// Seconds between health checks. Every node asks every API server, with a TLS handshake each: at 2 s five
 /// thousand nodes would cost each API server 2500 handshakes a second. In few steps, because a change
 /// reloads the balancer of every node.
-fn check_interval(nodes: usize) -> u32 {
+pub(super) fn check_interval(nodes: usize) -> u32 {
     match nodes {
         0..=100 => 2,
         101..=1000 => 10,

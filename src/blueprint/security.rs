@@ -7,8 +7,9 @@
 use serde_json::json;
 
 use super::files::{Files, text_file};
+use super::load_balancer;
 use super::model::{Content, FileGroup, FilePolicy};
-use crate::inventory::{Component, Etcd, ExtraArg, Inventory, NetworkPlugin};
+use crate::inventory::{Component, Endpoint, Etcd, ExtraArg, Inventory, NetworkPlugin};
 use crate::pki::SecretContent;
 use crate::render::to_yaml;
 
@@ -86,7 +87,12 @@ fn merged(ours: Vec<ExtraArg>, operators: &[ExtraArg]) -> Vec<ExtraArg> {
 fn api_server_extras(inventory: &Inventory) -> ComponentExtras {
     let security = &inventory.security;
     let operators = &inventory.api_server.extra_args;
-    let mut ours = Vec::new();
+    // It says that it is not ready and serves on until balancers have noticed.
+    // Watches end then too: it would wait for them until the kubelet kills it.
+    let mut ours = vec![
+        arg("shutdown-delay-duration", format!("{}s", notice_seconds(inventory))),
+        arg("shutdown-watch-termination-grace-period", "3s"),
+    ];
     if security.cis {
         ours.push(arg("enable-admission-plugins", "NodeRestriction,DenyServiceExternalIPs")); // CIS 1.2.3
         ours.push(arg("profiling", "false")); // CIS 1.2.15
@@ -119,6 +125,18 @@ fn api_server_extras(inventory: &Inventory) -> ComponentExtras {
         mounts.push(mount("keelwright-audit", AUDIT_DIRECTORY, false, "DirectoryOrCreate"));
     }
     ComponentExtras { args, mounts }
+}
+
+/// Seconds until whatever stands before the API servers has noticed that one is not ready any more. Below the
+/// 30 s that the kubelet gives a static pod to end.
+fn notice_seconds(inventory: &Inventory) -> u32 {
+    match inventory.endpoint {
+        // Two checks must fail, the second half a second after the first.
+        Endpoint::NodeLocal { .. } => (load_balancer::check_interval(inventory.nodes().count()) + 1).min(25),
+        Endpoint::Vip { .. } => 5,
+        // Others' balancers usually look every ten seconds, twice.
+        Endpoint::External { .. } => 20,
+    }
 }
 
 fn mount(name: &str, path: &str, read_only: bool, path_type: &str) -> HostPathMount {

@@ -91,6 +91,10 @@ pub(super) fn packages(inventory: &Inventory, host: &Host, family: OsFamily) -> 
         OsFamily::Debian => vec!["iproute2", "kmod", "mount", "util-linux"],
         OsFamily::RedHat => vec!["iproute", "kmod", "util-linux"],
     };
+    // Components are asked on the host itself whether they are ready.
+    if host.is_control_plane() || runs_etcd(inventory, host) {
+        packages.push("curl");
+    }
     if host.is_node() {
         packages.extend(["ethtool", "socat"]);
         packages.extend(match family {
@@ -104,7 +108,7 @@ pub(super) fn packages(inventory: &Inventory, host: &Host, family: OsFamily) -> 
             packages.push("haproxy");
         }
         if keepalived::is_wanted(inventory, host) {
-            packages.extend(["curl", "keepalived"]);
+            packages.push("keepalived");
         }
     }
     packages.into_iter().map(str::to_owned).collect()

@@ -263,16 +263,15 @@ async fn run(
         kube: operation.adapters.kube.as_ref(),
         etcd: operation.adapters.etcd.as_ref(),
         secrets: operation.vault.as_ref(),
+        snapshots: operation.vault.as_ref(),
         objects: &objects,
         clock: &clock,
         events: &events,
     };
-    let bundle = |arch| operation.bundle_directories.get(&arch).cloned();
-    let hosts = operation.inventory.hosts.values();
     let setting = Setting {
         policy: &operation.inventory.policy,
         os: outline.os.clone(),
-        bundles: hosts.filter_map(|host| Some((host.name.clone(), bundle(host.arch)?))).collect(),
+        bundles: operation.directories(),
         epoch,
     };
     let (stop, stopped) = watch::channel(false);

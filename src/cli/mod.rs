@@ -8,6 +8,7 @@ mod bundle_error;
 pub mod check;
 pub mod completions;
 pub mod error;
+pub mod etcd;
 pub mod init;
 pub mod inventory;
 pub mod kubeconfig;
@@ -45,6 +46,7 @@ enum Command {
     Status(status::StatusArgs),
     Diff(status::DiffArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
+    Etcd(etcd::EtcdArgs),
     Rehearse(rehearse::RehearseArgs),
     Reset(apply::ResetArgs),
     Bundle(bundle::BundleArgs),
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run_status(args),
         Command::Diff(args) => status::run_diff(args),
         Command::Kubeconfig(args) => kubeconfig::run(args),
+        Command::Etcd(args) => etcd::run(args),
         Command::Rehearse(args) => rehearse::run(args),
         Command::Reset(args) => apply::run_reset(args),
         Command::Bundle(args) => bundle::run(args),

@@ -17,9 +17,11 @@ use crate::exec::{Cycle, Look, VaultView};
 use crate::facts::{Founding, VaultFacts};
 use crate::inventory::{ClusterName, Host, HostName, Inventory};
 use crate::pki::{KeyId, SecretContent};
+use crate::plan::upgrade::{NoPath, UpgradeError};
 use crate::plan::{Goal, PlanError};
-use crate::release::{Arch, BundleManifest};
-use crate::state::vault::Clock;
+use crate::release::catalog::SUPPORTED;
+use crate::release::{Arch, BundleManifest, KubeVersion, Minor};
+use crate::state::vault::{Clock, PREVIOUS_FILE, VAULT_FILE};
 use crate::state::{Identity, RunLock, Vault, VaultError, files, harden_process};
 
 /// Hosts this state directory has ever worked on, so that one dropped from the inventory is found.
@@ -58,6 +60,9 @@ pub struct Operation {
     pub vault: Arc<Vault>,
     pub bundles: BTreeMap<Arch, BundleManifest>,
     pub bundle_directories: BTreeMap<Arch, Utf8PathBuf>,
+    /// Bundles of versions that an upgrade may pass through, and where they are.
+    pub passing: BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>,
+    pub passing_directories: BTreeMap<KubeVersion, BTreeMap<Arch, Utf8PathBuf>>,
     /// Of the network plugin and the add-ons.
     pub manifests: Manifests,
     pub dropped: BTreeMap<HostName, Host>,
@@ -92,10 +97,15 @@ impl Operation {
         let inventory = args.inventory.load()?;
         let directory = state_directory(args, &inventory);
         let identity = args.identity.clone().unwrap_or_else(default_identity);
-        let clock: Clock = Arc::new(|| jiff::Timestamp::now().as_second());
+        let clock = system_clock();
         let vault = Arc::new(open(&directory, &identity, &inventory.name, clock).map_err(failed)?);
         authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
+        let (mut passing, mut passing_directories) = (BTreeMap::new(), BTreeMap::new());
+        for (version, (manifests, directories)) in open_passing(&inventory) {
+            passing.insert(version, manifests);
+            passing_directories.insert(version, directories);
+        }
         let manifests = open_manifests(&inventory, &bundles, &bundle_directories, &args.inventory.inventory)?;
         let dropped = dropped_hosts(&directory, &inventory)?;
         let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
@@ -105,6 +115,8 @@ impl Operation {
             vault,
             bundles,
             bundle_directories,
+            passing,
+            passing_directories,
             manifests,
             dropped,
             adapters,
@@ -113,9 +125,7 @@ impl Operation {
 
     /// Takes the state directory for this run; another run is refused and named.
     pub fn lock(&self) -> Result<RunLock, CommandError> {
-        let now = jiff::Timestamp::now().as_second();
-        RunLock::acquire(&self.directory, &whoami(), std::process::id(), now)
-            .map_err(|error| CommandError::new(ErrorKind::Refused, error))
+        lock(&self.directory)
     }
 
     /// Looks at everything and plans.
@@ -123,6 +133,7 @@ impl Operation {
         let cycle = Cycle {
             inventory: &self.inventory,
             bundles: &self.bundles,
+            passing: &self.passing,
             manifests: &self.manifests,
             dropped: &self.dropped,
             vault: self.vault.as_ref(),
@@ -133,6 +144,20 @@ impl Operation {
             clock: &|| jiff::Timestamp::now().as_second(),
         };
         cycle.look().await.map_err(failed)
+    }
+
+    /// Where the bundles lie, by host and version.
+    pub fn directories(&self) -> BTreeMap<(HostName, KubeVersion), Utf8PathBuf> {
+        let wanted = [(&self.inventory.version, &self.bundle_directories)];
+        let mut all = BTreeMap::new();
+        for (version, directories) in wanted.into_iter().chain(&self.passing_directories) {
+            for host in self.inventory.hosts.values() {
+                if let Some(directory) = directories.get(&host.arch) {
+                    all.insert((host.name.clone(), *version), directory.clone());
+                }
+            }
+        }
+        all
     }
 
     /// Remembers the hosts that this run may touch, before it touches them.
@@ -153,6 +178,48 @@ impl Operation {
     }
 }
 
+/// A cluster that is there, for a command that brings nothing to its hosts: it needs no bundle.
+pub struct Reach {
+    pub inventory: Inventory,
+    pub vault: Arc<Vault>,
+    pub adapters: Adapters,
+    /// Held while the command runs.
+    _lock: RunLock,
+}
+
+impl Reach {
+    /// Takes the state directory for this run and opens the vault; connects to nothing yet.
+    pub fn open(args: &ClusterArgs) -> Result<Self, CommandError> {
+        harden_process().map_err(failed)?;
+        let inventory = args.inventory.load()?;
+        let directory = state_directory(args, &inventory);
+        let is_new = ![VAULT_FILE, PREVIOUS_FILE].iter().any(|name| directory.join(name).exists());
+        if is_new {
+            let text = format!("{directory} has no keys of cluster {}", inventory.name);
+            return Err(CommandError::new(ErrorKind::Usage, text)
+                .hint("its first `keelwright apply` makes them; name another state directory with --state"));
+        }
+        let lock = lock(&directory)?;
+        let identity = args.identity.clone().unwrap_or_else(default_identity);
+        let identity = Identity::load(&identity).map_err(failed)?;
+        let vault = Vault::open_or_create(&directory, &identity, &inventory.name, system_clock(), None);
+        let vault = Arc::new(vault.map_err(failed)?);
+        let dropped = dropped_hosts(&directory, &inventory)?;
+        let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
+        Ok(Reach { inventory, vault, adapters, _lock: lock })
+    }
+}
+
+fn system_clock() -> Clock {
+    Arc::new(|| jiff::Timestamp::now().as_second())
+}
+
+fn lock(directory: &Utf8Path) -> Result<RunLock, CommandError> {
+    let now = jiff::Timestamp::now().as_second();
+    RunLock::acquire(directory, &whoami(), std::process::id(), now)
+        .map_err(|error| CommandError::new(ErrorKind::Refused, error))
+}
+
 /// What a planning error means to the operator.
 pub fn plan_error(error: PlanError) -> CommandError {
     match &error {
@@ -166,12 +233,27 @@ pub fn plan_error(error: PlanError) -> CommandError {
         PlanError::NoBundle { .. } | PlanError::Artifact { .. } => {
             CommandError::new(ErrorKind::Usage, error).hint("make one with\n    keelwright bundle")
         }
+        PlanError::Upgrade(UpgradeError::NoPath(NoPath::Missing { minors, .. })) => {
+            let hint = passing_bundles(minors);
+            CommandError::new(ErrorKind::Refused, error).hint(hint)
+        }
+        PlanError::Upgrade(_) => CommandError::new(ErrorKind::Refused, error),
         PlanError::Release(_) | PlanError::PodCidrs(_) => CommandError::new(ErrorKind::Usage, error),
         PlanError::Inputs(_) => CommandError::new(ErrorKind::Failed, error),
     }
 }
 
-fn state_directory(args: &ClusterArgs, inventory: &Inventory) -> Utf8PathBuf {
+/// A minor that is only passed through needs its control plane and nothing else.
+fn passing_bundles(minors: &[Minor]) -> String {
+    let versions = SUPPORTED.iter().filter(|release| minors.contains(&release.minor));
+    let commands = versions.map(|release| {
+        format!("    keelwright bundle --kubernetes-version {} --only control-plane", release.default_patch)
+    });
+    format!("collect what they need:\n{}", commands.collect::<Vec<_>>().join("\n"))
+}
+
+/// Where a cluster's sealed keys, journal, lock and snapshots are.
+pub(super) fn state_directory(args: &ClusterArgs, inventory: &Inventory) -> Utf8PathBuf {
     args.state.clone().unwrap_or_else(|| {
         let beside = args.inventory.inventory.parent().unwrap_or(Utf8Path::new("."));
         beside.join(".keelwright").join(inventory.name.as_str())
@@ -191,6 +273,38 @@ fn whoami() -> String {
 }
 
 type Bundles = (BTreeMap<Arch, BundleManifest>, BTreeMap<Arch, Utf8PathBuf>);
+/// By version: what an upgrade may pass through.
+type Passing = BTreeMap<KubeVersion, Bundles>;
+
+/// Bundles of the minors below the wanted one that lie where that one lies; one that is missing is asked for
+/// when it is needed.
+fn open_passing(inventory: &Inventory) -> Passing {
+    let archs: std::collections::BTreeSet<Arch> = inventory.hosts.values().map(|host| host.arch).collect();
+    let mut all = Passing::new();
+    for release in SUPPORTED.iter().filter(|release| release.minor < inventory.version.minor()) {
+        let version = release.default_patch;
+        for arch in &archs {
+            let directory = match &inventory.artifacts.bundle {
+                Some(given) => given.with_file_name(format!("{version}-{}", arch.as_str())),
+                None => match super::bundle::default_directory(version, *arch) {
+                    Ok(directory) => directory,
+                    Err(_) => continue,
+                },
+            };
+            let manifest = std::fs::read(directory.join(crate::release::artifact::MANIFEST_NAME))
+                .ok()
+                .and_then(|bytes| BundleManifest::from_json(&bytes).ok())
+                .filter(|manifest| manifest.kubernetes_version == version && manifest.arch == *arch);
+            if let Some(manifest) = manifest {
+                let (manifests, directories) = all.entry(version).or_default();
+                manifests.insert(*arch, manifest);
+                directories.insert(*arch, directory);
+            }
+        }
+    }
+    all.retain(|_, (manifests, _)| archs.iter().all(|arch| manifests.contains_key(arch)));
+    all
+}
 
 fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
     let wanted: std::collections::BTreeSet<Arch> = inventory.hosts.values().map(|host| host.arch).collect();

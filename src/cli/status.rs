@@ -95,7 +95,7 @@ pub fn run_diff(args: DiffArgs) -> Result<ExitCode, CommandError> {
     Ok(ErrorKind::Pending.exit_code())
 }
 
-/// Waiting is part of a plan, not a difference.
+/// Waiting is part of a plan, not a difference; so is a snapshot.
 fn is_drift(action: &Action) -> bool {
     !matches!(
         action,
@@ -104,6 +104,7 @@ fn is_drift(action: &Action) -> bool {
             | Action::AwaitServing
             | Action::AwaitRuntime
             | Action::ReloadUnits
+            | Action::Snapshot { .. }
             | Action::Upload { .. }
             | Action::Fetch { .. }
     )

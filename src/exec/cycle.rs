@@ -13,7 +13,7 @@ use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
 use crate::pki::SecretContent;
 use crate::plan::{self, Goal, ObjectSet, Outline, PlanError, PlanInput};
-use crate::release::{Arch, BundleManifest, release_of};
+use crate::release::{Arch, BundleManifest, KubeVersion, release_of};
 
 /// What planning may know of the vault.
 pub trait VaultView: Send + Sync {
@@ -26,6 +26,8 @@ pub trait VaultView: Send + Sync {
 pub struct Cycle<'a> {
     pub inventory: &'a Inventory,
     pub bundles: &'a BTreeMap<Arch, BundleManifest>,
+    /// Of other versions, which an upgrade may pass through.
+    pub passing: &'a BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>,
     /// Of the network plugin and the add-ons.
     pub manifests: &'a Manifests,
     /// Hosts an earlier inventory had and this one has not.
@@ -99,6 +101,7 @@ impl Cycle<'_> {
             facts,
             vault,
             bundles: self.bundles,
+            passing: self.passing,
             manifests: self.manifests,
             objects,
             goal: self.goal,
@@ -110,7 +113,7 @@ impl Cycle<'_> {
         let mut all = BTreeMap::new();
         if let Some(ca) = self.vault.ca_certificate()? {
             let token = vault.etcd_token.clone().unwrap_or_default();
-            for set in [ObjectSet::Base, ObjectSet::Addons] {
+            for set in [ObjectSet::Access, ObjectSet::Config, ObjectSet::Addons] {
                 all.insert(set, desired_objects(self.inventory, self.manifests, &ca, &token, set)?);
             }
         }
@@ -130,7 +133,8 @@ pub fn desired_objects(
     let inputs = ClusterInputs { inventory, release, ca_certificate, etcd_token, manifests };
     let objects = cluster_objects(&inputs);
     Ok(match set {
-        ObjectSet::Base => objects.access.into_iter().chain(objects.config).collect(),
+        ObjectSet::Access => objects.access,
+        ObjectSet::Config => objects.config,
         ObjectSet::Addons => objects.addons,
     })
 }

@@ -1,15 +1,15 @@
 //! Empties a node: no new pods, then every pod evicted within its disruption budget.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::exec::{Clock, KubeApi, KubeError};
+use crate::facts::CORDONED_ANNOTATION;
+use crate::facts::pod::{leaves_on_drain, selects};
 use crate::inventory::HostName;
 
-/// On a Node: keelwright cordoned it, so keelwright may uncordon it.
-const CORDONED_ANNOTATION: &str = "keelwright.dev/cordoned";
 /// How often pods that are leaving, or that a budget keeps, are looked at.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -170,18 +170,8 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A DaemonSet would put its pod back at once, a mirror pod belongs to a file on the host, and a finished
-/// pod disturbs nobody.
 fn must_leave(pod: &Value, node: &HostName) -> bool {
-    let owners = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    let of_daemon_set = owners.into_iter().flatten().any(|owner| {
-        owner.get("kind").and_then(Value::as_str) == Some("DaemonSet")
-            && owner.get("controller").and_then(Value::as_bool) == Some(true)
-    });
-    let annotations = pod.pointer("/metadata/annotations");
-    let is_mirror = annotations.is_some_and(|all| all.get("kubernetes.io/config.mirror").is_some());
-    let is_finished = matches!(text(pod, "/status/phase"), "Succeeded" | "Failed");
-    text(pod, "/spec/nodeName") == node.as_str() && !of_daemon_set && !is_mirror && !is_finished
+    text(pod, "/spec/nodeName") == node.as_str() && leaves_on_drain(pod)
 }
 
 /// The names of the budgets of the pod's namespace whose selector has it.
@@ -194,27 +184,6 @@ fn budgets_of(pod: &Value, budgets: &[Value]) -> Vec<String> {
         .filter(|budget| budget.pointer("/spec/selector").is_some_and(|selector| selects(selector, labels)))
         .map(|budget| text(budget, "/metadata/name").to_owned())
         .collect()
-}
-
-fn selects(selector: &Value, labels: &Value) -> bool {
-    let wanted: BTreeMap<String, Value> = selector
-        .get("matchLabels")
-        .and_then(|labels| serde_json::from_value(labels.clone()).ok())
-        .unwrap_or_default();
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && expressions.into_iter().flatten().all(|expression| {
-            let label = labels.get(text(expression, "/key"));
-            let values = expression.get("values").and_then(Value::as_array);
-            let listed = label.is_some_and(|label| values.is_some_and(|values| values.contains(label)));
-            match text(expression, "/operator") {
-                "In" => listed,
-                "NotIn" => !listed,
-                "Exists" => label.is_some(),
-                "DoesNotExist" => label.is_none(),
-                _ => false,
-            }
-        })
 }
 
 #[cfg(test)]

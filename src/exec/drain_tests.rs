@@ -22,6 +22,9 @@ impl KubeApi for Api {
     fn ready<'a>(&'a self, _: &'a HostName) -> BoxFuture<'a, Result<(), KubeError>> {
         Box::pin(async { Ok(()) })
     }
+    fn metrics<'a>(&'a self, _: &'a HostName) -> BoxFuture<'a, Result<String, KubeError>> {
+        unreachable!()
+    }
     fn fetch<'a>(&'a self, wanted: &'a [Value]) -> BoxFuture<'a, Result<Objects, KubeError>> {
         Box::pin(async move {
             let node = self.node.lock().unwrap().clone();

@@ -11,11 +11,12 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::event::Event;
-use super::ports::{Etcd, KubeApi, PortError, Remote, SecretSource};
+use super::ports::{Etcd, KubeApi, PortError, Remote, SecretSource, Snapshots};
 use super::step::run_step;
 use crate::blueprint::OsFamily;
 use crate::inventory::{HostName, Policy};
 use crate::plan::{ObjectSet, Plan, Step, StepId, Target};
+use crate::release::KubeVersion;
 
 /// Cluster objects as wanted, computed when they are needed: the CA is inside them.
 pub trait DesiredObjects: Send + Sync {
@@ -54,6 +55,7 @@ pub struct Ports<'a> {
     pub kube: &'a dyn KubeApi,
     pub etcd: &'a dyn Etcd,
     pub secrets: &'a dyn SecretSource,
+    pub snapshots: &'a dyn Snapshots,
     pub objects: &'a dyn DesiredObjects,
     pub clock: &'a dyn Clock,
     pub events: &'a (dyn Fn(Event) + Send + Sync),
@@ -64,15 +66,15 @@ pub struct Setting<'a> {
     pub policy: &'a Policy,
     /// OS family by host, as observed.
     pub os: BTreeMap<HostName, OsFamily>,
-    /// Bundle directory by host.
-    pub bundles: BTreeMap<HostName, Utf8PathBuf>,
+    /// Bundle directories by host and version.
+    pub bundles: BTreeMap<(HostName, KubeVersion), Utf8PathBuf>,
     /// Makes stage ids unique for this run, and fences runs that were overtaken.
     pub epoch: u64,
 }
 
 impl Setting<'_> {
-    pub(super) fn bundle(&self, host: &HostName) -> Option<&Utf8Path> {
-        self.bundles.get(host).map(Utf8PathBuf::as_path)
+    pub(super) fn bundle(&self, host: &HostName, release: KubeVersion) -> Option<&Utf8Path> {
+        self.bundles.get(&(host.clone(), release)).map(Utf8PathBuf::as_path)
     }
 }
 

@@ -8,7 +8,9 @@ pub mod event;
 pub mod observe;
 pub mod ports;
 pub mod render;
+pub mod snapshot;
 mod step;
+pub mod upgrade;
 
 pub use crate::script::{HostScript, Op, Payload};
 pub use cycle::{Cycle, Look, VaultView};
@@ -16,6 +18,9 @@ pub use drain::{DrainError, Drained, drain, uncordon};
 pub use engine::{Clock, DesiredObjects, Failure, Outcome, Ports, Setting, SystemClock, execute};
 pub use event::Event;
 pub use ports::{
-    Etcd, EtcdMember, KubeApi, KubeError, Objects, PortError, Remote, RemoteError, SecretSource, StageResult,
+    Etcd, EtcdMember, KubeApi, KubeError, Objects, PortError, Remote, RemoteError, SecretSource,
+    SnapshotDraft, Snapshots, StageResult,
 };
 pub use render::{Layout, RenderError, RenderedStage, render_stage};
+pub use snapshot::{SnapshotError, TakenSnapshot, take_snapshot};
+pub use upgrade::observe_upgrade;

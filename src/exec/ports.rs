@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::inventory::HostName;
 use crate::pki::{CertificateSpec, KeyId, SecretContent};
+use crate::release::KubeVersion;
 use crate::script::HostScript;
 
 pub use crate::facts::{EtcdMember, Objects};
@@ -110,6 +111,9 @@ pub trait KubeApi: Send + Sync {
     /// Asks one control plane's own `/readyz`.
     fn ready<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<(), KubeError>>;
 
+    /// The text of one control plane's own `/metrics`.
+    fn metrics<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<String, KubeError>>;
+
     /// Fetches the objects with these `(apiVersion, kind, namespace, name)`; absent ones are left out.
     fn fetch<'a>(&'a self, wanted: &'a [Value]) -> BoxFuture<'a, Result<Objects, KubeError>>;
 
@@ -141,6 +145,27 @@ pub trait Etcd: Send + Sync {
     /// Makes a caught-up learner a voter.
     fn promote<'a>(&'a self, id: u64) -> BoxFuture<'a, Result<(), KubeError>>;
     fn remove<'a>(&'a self, id: u64) -> BoxFuture<'a, Result<(), KubeError>>;
+    /// Streams the database of one member into `sink` as it comes, never all of it in memory, and after it the
+    /// SHA-256 that etcd appends. Ok says that etcd ended the stream, not that what came is whole:
+    /// [`super::take_snapshot`] looks at that. An error of `sink` ends the stream.
+    fn snapshot<'a>(
+        &'a self,
+        member: &'a EtcdMember,
+        sink: &'a mut (dyn FnMut(&[u8]) -> Result<(), PortError> + Send),
+    ) -> BoxFuture<'a, Result<(), KubeError>>;
+}
+
+/// Where the operator keeps snapshots of etcd. They hold every Secret of the cluster.
+pub trait Snapshots: Send + Sync {
+    /// Begins a snapshot of a cluster that runs `version`; there is nothing to be seen of it until it is kept.
+    fn begin(&self, version: KubeVersion) -> Result<Box<dyn SnapshotDraft>, PortError>;
+}
+
+/// A snapshot on its way to the operator. Dropped before it is kept, it leaves nothing.
+pub trait SnapshotDraft: Send {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PortError>;
+    /// Puts it under its name, durable when this returns with where that is; only then lets the oldest go.
+    fn keep(self: Box<Self>) -> Result<String, PortError>;
 }
 
 /// The operator's vault of keys.

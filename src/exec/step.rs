@@ -10,8 +10,10 @@ use super::ports::{KubeError, RemoteError};
 use crate::blueprint::cluster::{NodeWish, node_patch, object_key};
 use crate::inventory::HostName;
 use crate::plan::lower::{lower, runs_on_host};
+use crate::plan::quorum::may_stop_one;
 use crate::plan::show::name;
 use crate::plan::{Action, ObjectSet, Planned, Step, Target};
+use crate::release::KubeVersion;
 use crate::script::HostScript;
 
 /// How often a condition is looked at while it does not hold.
@@ -23,13 +25,39 @@ pub(super) async fn run_step(
     setting: &Setting<'_>,
     ports: &Ports<'_>,
 ) -> Result<usize, Failure> {
+    let failure = match run_actions(step, &step.actions, "", setting, ports).await {
+        Ok(changed) => return Ok(changed),
+        Err(failure) => failure,
+    };
+    if step.undo.is_empty() || failure.unreachable {
+        return Err(failure);
+    }
+    (ports.events)(Event::Waiting { step: step.id.clone(), what: "what was there before".to_owned() });
+    let back = match run_actions(step, &step.undo, "-undo", setting, ports).await {
+        Ok(_) => "what was there before is back".to_owned(),
+        Err(second) => format!("putting back what was there before failed too: {second}"),
+    };
+    Err(Failure { error: format!("{}; {back}", failure.error), ..failure })
+}
+
+/// `attempt` tells the scripts of one step apart.
+async fn run_actions(
+    step: &Step,
+    actions: &[Planned],
+    attempt: &str,
+    setting: &Setting<'_>,
+    ports: &Ports<'_>,
+) -> Result<usize, Failure> {
     let mut changed = 0;
-    let mut actions = step.actions.as_slice();
+    let mut actions = actions;
+    let mut scripts = 0;
     while let Some(first) = actions.first() {
         if runs_on_host(&first.action) {
             let count = actions.iter().take_while(|planned| runs_on_host(&planned.action)).count();
             let (batch, rest) = actions.split_at(count);
-            changed += run_script(step, batch, setting, ports).await?;
+            let id = format!("{}{attempt}-{}-{scripts}", step.id.0.replace('/', "-"), setting.epoch);
+            changed += run_script(step, batch, id, setting, ports).await?;
+            scripts += 1;
             actions = rest;
         } else {
             run_action(step, &first.action, setting, ports).await?;
@@ -42,6 +70,13 @@ pub(super) async fn run_step(
 
 fn failure(error: impl Into<String>) -> Failure {
     Failure { error: error.into(), hint: None, unreachable: false }
+}
+
+fn with_cause(error: &dyn std::error::Error) -> Failure {
+    match error.source() {
+        Some(cause) => failure(format!("{error}: {cause}")),
+        None => failure(error.to_string()),
+    }
 }
 
 fn remote_failure(error: &RemoteError) -> Failure {
@@ -61,6 +96,7 @@ fn host_of(step: &Step) -> Result<&HostName, Failure> {
 async fn run_script(
     step: &Step,
     batch: &[Planned],
+    id: String,
     setting: &Setting<'_>,
     ports: &Ports<'_>,
 ) -> Result<usize, Failure> {
@@ -75,12 +111,7 @@ async fn run_script(
         owners.extend(std::iter::repeat_n(index, lowered.len()));
         ops.extend(lowered);
     }
-    let script = HostScript {
-        id: format!("{}-{}", step.id.0.replace('/', "-"), setting.epoch),
-        epoch: setting.epoch,
-        deadline: setting.policy.timeouts.stage,
-        ops,
-    };
+    let script = HostScript { id, epoch: setting.epoch, deadline: setting.policy.timeouts.stage, ops };
     let result = ports.remote.run(host, &script).await.map_err(|error| remote_failure(&error))?;
     if result.status == 0 {
         return Ok(result.changed.len());
@@ -107,10 +138,17 @@ async fn run_action(
     let port_failure = |error: super::ports::PortError| failure(error.to_string());
     match action {
         Action::Mint { keys } => ports.secrets.mint(keys).map_err(port_failure),
-        Action::Upload { name, path, sha256, size } => {
+        Action::Snapshot { version } => {
+            let patience = Duration::from_secs(timeouts.api_ready.into());
+            let taken =
+                super::take_snapshot(ports.etcd, ports.snapshots, ports.clock, *version, patience).await;
+            taken.map(drop).map_err(|error| with_cause(&error))
+        }
+        Action::Upload { name, release, path, sha256, size } => {
             let host = host_of(step)?;
-            let directory =
-                setting.bundle(host).ok_or_else(|| failure(format!("no bundle directory for {host}")))?;
+            let directory = setting
+                .bundle(host, *release)
+                .ok_or_else(|| failure(format!("no bundle of {release} for {host}")))?;
             let progress = |sent: u64| {
                 (ports.events)(Event::Progress {
                     step: step.id.clone(),
@@ -142,10 +180,28 @@ async fn run_action(
             })
             .await
         }
-        Action::AwaitNode { node } => {
+        Action::AwaitNode { node, kubelet } => {
             let what = format!("node {node} to be Ready");
             until(step, ports, timeouts.node_ready, Patience::UntilRefused, &what, async || {
-                node_ready(ports, node).await
+                node_ready(ports, node, *kubelet).await
+            })
+            .await
+        }
+        Action::AwaitSpareVoter => {
+            until(
+                step,
+                ports,
+                timeouts.api_ready,
+                Patience::UntilDeadline,
+                "etcd to be able to spare a voter",
+                async || spare_voter(ports).await,
+            )
+            .await
+        }
+        Action::Uncordon { node } => {
+            let what = format!("node {node} to be schedulable");
+            until(step, ports, timeouts.api_ready, Patience::UntilRefused, &what, async || {
+                super::drain::uncordon(ports.kube, node).await
             })
             .await
         }
@@ -195,12 +251,8 @@ async fn run_action(
         }
         Action::Drain { node } => {
             let patience = Duration::from_secs(timeouts.drain.into());
-            super::drain::drain(ports.kube, ports.clock, node, patience).await.map(drop).map_err(|error| {
-                match std::error::Error::source(&error) {
-                    Some(cause) => failure(format!("{error}: {cause}")),
-                    None => failure(error.to_string()),
-                }
-            })
+            let drained = super::drain::drain(ports.kube, ports.clock, node, patience).await;
+            drained.map(drop).map_err(|error| with_cause(&error))
         }
         Action::DeleteNode { node } => {
             ports.kube.delete(&node_skeleton(node)).await.map_err(|error| failure(error.to_string()))
@@ -219,6 +271,9 @@ async fn run_action(
         | Action::RestartUnit { .. }
         | Action::StopUnit { .. }
         | Action::RestartPod { .. }
+        | Action::PauseKubelet
+        | Action::AwaitPod { .. }
+        | Action::AwaitEndpoint { .. }
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
@@ -305,10 +360,30 @@ fn not_yet(what: impl Into<String>) -> KubeError {
     KubeError::Refused { what: what.into(), code: 0, message: "not yet".to_owned() }
 }
 
-async fn node_ready(ports: &Ports<'_>, node: &HostName) -> Result<(), KubeError> {
+async fn node_ready(
+    ports: &Ports<'_>,
+    node: &HostName,
+    kubelet: Option<KubeVersion>,
+) -> Result<(), KubeError> {
     let found = ports.kube.fetch(&[node_skeleton(node)]).await?;
     let node = found.values().next().ok_or_else(|| not_yet(format!("node {node} is not registered")))?;
-    if crate::facts::node_is_ready(node) { Ok(()) } else { Err(not_yet("the node is not Ready")) }
+    let says = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default();
+    match kubelet {
+        Some(wanted) if says != wanted.to_string() => Err(not_yet(format!("its kubelet is {says}"))),
+        Some(_) | None if crate::facts::node_is_ready(node) => Ok(()),
+        Some(_) | None => Err(not_yet("the node is not Ready")),
+    }
+}
+
+/// Every voter answers, or enough do for one more to be away.
+async fn spare_voter(ports: &Ports<'_>) -> Result<(), KubeError> {
+    let members = ports.etcd.members().await?;
+    let voters = members.iter().filter(|member| !member.learner).count();
+    let healthy = members.iter().filter(|member| !member.learner && member.healthy).count();
+    if healthy == voters || may_stop_one(voters, healthy) {
+        return Ok(());
+    }
+    Err(not_yet(format!("{healthy} of {voters} voters answer")))
 }
 
 /// Reads the Node and patches what is missing; somebody else's change in between is a conflict, and

@@ -93,6 +93,15 @@ pub struct EtcdFacts {
     pub members: Vec<EtcdMember>,
 }
 
+/// On a Node: keelwright cordoned it, so keelwright may uncordon it.
+pub const CORDONED_ANNOTATION: &str = "keelwright.dev/cordoned";
+
+/// Whether a Node is cordoned, and by us.
+pub fn is_cordoned_by_us(node: &Value) -> bool {
+    let marked = node["metadata"]["annotations"].get(CORDONED_ANNOTATION).is_some();
+    marked && node["spec"]["unschedulable"].as_bool().unwrap_or(false)
+}
+
 /// Whether a Node's own condition says it is ready.
 pub fn node_is_ready(node: &Value) -> bool {
     let conditions = node["status"]["conditions"].as_array();

@@ -5,14 +5,18 @@
 mod cluster;
 mod host;
 pub mod parse;
+pub mod pod;
 pub mod probe;
+pub mod upgrade;
 pub mod vault;
 
 pub use cluster::{
-    ApiFacts, ClusterFacts, EtcdFacts, EtcdMember, NodeFacts, Objects, Observed, node_is_ready,
+    ApiFacts, CORDONED_ANNOTATION, ClusterFacts, EtcdFacts, EtcdMember, NodeFacts, Objects, Observed,
+    is_cordoned_by_us, node_is_ready,
 };
 pub use host::{
     Address, Cgroup, FileFact, FileKind, HostFacts, InstalledEtcd, KubeconfigFact, Listener, Marker, Mount,
     UnitFact,
 };
+pub use upgrade::UpgradeFacts;
 pub use vault::{Founding, MintReason, Origin, VaultEntryFacts, VaultFacts};

@@ -147,6 +147,19 @@ impl KubeClient {
         Err(Attempt::Transient(error, seconds.map(Duration::from_secs)))
     }
 
+    /// One control plane's own answer, in one try.
+    async fn ask_one(&self, what: &str, host: &HostName, path: &str) -> Result<Answer, KubeError> {
+        let mut request = build(&Method::GET, path, None).map_err(|error| KubeError::Refused {
+            what: what.to_owned(),
+            code: 0,
+            message: error.to_string(),
+        })?;
+        request.extensions_mut().insert(OnlyHost(host.clone()));
+        self.attempt(what, request).await.map_err(|attempt| match attempt {
+            Attempt::Transient(error, _) | Attempt::Final(error) => error,
+        })
+    }
+
     /// Where a kind lives. Asked once per group and version; asked again for a kind not seen before,
     /// which a definition applied since may have brought.
     async fn resource(&self, api_version: &str, kind: &str) -> Result<Resource, KubeError> {
@@ -264,20 +277,22 @@ impl KubeApi for KubeClient {
     fn ready<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<(), KubeError>> {
         Box::pin(async move {
             let what = format!("readiness of {host}");
-            let mut request = build(&Method::GET, "/readyz", None).map_err(|error| KubeError::Refused {
-                what: what.clone(),
-                code: 0,
-                message: error.to_string(),
-            })?;
-            request.extensions_mut().insert(OnlyHost(host.clone()));
-            match self.attempt(&what, request).await {
-                Ok(answer) if answer.status == StatusCode::OK => Ok(()),
-                Ok(answer) => Err(KubeError::Refused {
-                    what,
-                    code: answer.status.as_u16(),
-                    message: answer.body.to_string(),
-                }),
-                Err(Attempt::Transient(error, _) | Attempt::Final(error)) => Err(error),
+            let answer = self.ask_one(&what, host, "/readyz").await?;
+            match answer.status {
+                StatusCode::OK => Ok(()),
+                status => {
+                    Err(KubeError::Refused { what, code: status.as_u16(), message: answer.body.to_string() })
+                }
+            }
+        })
+    }
+
+    fn metrics<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<String, KubeError>> {
+        Box::pin(async move {
+            let answer = self.ask_one(&format!("metrics of {host}"), host, "/metrics").await?;
+            match answer.body {
+                Value::String(text) => Ok(text),
+                other => Ok(other.to_string()),
             }
         })
     }

@@ -33,22 +33,6 @@ pub(super) fn mint(
     graph.add(Target::Operator, Stage::Mint, actions, Vec::new());
 }
 
-/// Control planes that already serve are changed one at a time, each ready again before the next.
-pub(super) fn roll_live_control_planes(input: &PlanInput<'_>, graph: &mut Graph) {
-    let mut previous: Option<StepId> = None;
-    for host in input.inventory.control_planes() {
-        let live = input.facts.api.known().is_some_and(|api| api.ready.contains(&host.name));
-        let Some(start) = graph.find(&Target::Host(host.name.clone()), Stage::Start) else { continue };
-        if !live {
-            continue;
-        }
-        if let Some(previous) = previous.take() {
-            graph.wait_for(&start, previous);
-        }
-        previous = Some(await_api_of(&host.name, graph, vec![start.clone()]).unwrap_or(start));
-    }
-}
-
 fn await_api_of(host: &HostName, graph: &mut Graph, after: Vec<StepId>) -> Option<StepId> {
     let action = Planned { action: Action::AwaitApi { host: host.clone() }, reason: Reason::Follows };
     graph.add(Target::Host(host.clone()), Stage::ApiReady, vec![action], after)
@@ -58,7 +42,8 @@ fn await_api_of(host: &HostName, graph: &mut Graph, after: Vec<StepId>) -> Optio
 pub(super) fn await_api(input: &PlanInput<'_>, graph: &mut Graph) {
     for host in input.inventory.control_planes() {
         let target = Target::Host(host.name.clone());
-        if graph.find(&target, Stage::ApiReady).is_some() {
+        let serves = input.facts.api.known().is_some_and(|api| api.ready.contains(&host.name));
+        if serves {
             continue;
         }
         if let Some(start) = graph.find(&target, Stage::Start) {
@@ -117,12 +102,24 @@ fn object_changes(input: &PlanInput<'_>, set: ObjectSet) -> Vec<Planned> {
     actions
 }
 
-/// Access rules and kubeadm's configuration maps, once any API server answers.
-pub(super) fn base_objects(input: &PlanInput<'_>, graph: &mut Graph) {
-    let actions = object_changes(input, ObjectSet::Base);
-    let apis = graph.of_stage(Stage::ApiReady);
+/// Access rules that a new version needs, before anything of that version runs.
+pub(super) fn access_objects(input: &PlanInput<'_>, graph: &mut Graph) -> Option<StepId> {
     let mint = graph.find(&Target::Operator, Stage::Mint).into_iter().collect();
-    graph.add_after_any(Target::Cluster, Stage::Objects, actions, mint, apis);
+    graph.add(Target::Cluster, Stage::Access, object_changes(input, ObjectSet::Access), mint)
+}
+
+/// Access rules and kubeadm's configuration maps, once any API server answers and all are of the version
+/// that the maps speak of.
+pub(super) fn base_objects(input: &PlanInput<'_>, graph: &mut Graph, after: &[StepId]) {
+    let mut actions = Vec::new();
+    if graph.find(&Target::Cluster, Stage::Access).is_none() {
+        actions.extend(object_changes(input, ObjectSet::Access));
+    }
+    actions.extend(object_changes(input, ObjectSet::Config));
+    let apis = graph.of_stage(Stage::ApiReady);
+    let mint = graph.find(&Target::Operator, Stage::Mint);
+    let after = after.iter().cloned().chain(mint).collect();
+    graph.add_after_any(Target::Cluster, Stage::Objects, actions, after, apis);
 }
 
 /// Labels, taints and pod addresses that only an administrator may set on a Node.
@@ -156,9 +153,10 @@ pub(super) fn register_nodes(
 }
 
 /// kube-proxy, CoreDNS, the network plugin and the operator's own manifests.
-pub(super) fn addons(input: &PlanInput<'_>, graph: &mut Graph) {
+pub(super) fn addons(input: &PlanInput<'_>, graph: &mut Graph, rolled: &[StepId]) {
     let actions = object_changes(input, ObjectSet::Addons);
     let mut after: Vec<StepId> = graph.find(&Target::Cluster, Stage::Objects).into_iter().collect();
+    after.extend(rolled.iter().cloned());
     // A pod that is replaced on a running node must find its new image there, or the node is without it.
     let nodes = input.facts.api.known().into_iter().flat_map(|api| api.nodes.keys());
     after.extend(nodes.filter_map(|node| graph.find(&Target::Host(node.clone()), Stage::Prepare)));
@@ -182,16 +180,21 @@ pub(super) fn await_nodes(input: &PlanInput<'_>, graph: &mut Graph) {
         let target = Target::Host(host.name.clone());
         let ready =
             input.facts.api.known().and_then(|api| api.nodes.get(&host.name)).is_some_and(|node| node.ready);
-        let mut after: Vec<StepId> =
-            [Stage::Start, Stage::Register].iter().filter_map(|stage| graph.find(&target, *stage)).collect();
-        if ready && after.is_empty() {
+        let mut after: Vec<StepId> = [Stage::Start, Stage::Node, Stage::Register]
+            .iter()
+            .filter_map(|stage| graph.find(&target, *stage))
+            .collect();
+        // A node that is Ready is waited for where its kubelet is replaced.
+        if ready {
             continue;
         }
         if by_objects {
             after.extend(graph.find(&Target::Cluster, Stage::Addons));
         }
-        let action =
-            Planned { action: Action::AwaitNode { node: host.name.clone() }, reason: Reason::Follows };
+        let action = Planned {
+            action: Action::AwaitNode { node: host.name.clone(), kubelet: None },
+            reason: Reason::Follows,
+        };
         graph.add(target, Stage::Ready, vec![action], after);
     }
 }

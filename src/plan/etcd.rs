@@ -165,6 +165,11 @@ pub(super) fn is_member(input: &PlanInput<'_>, host: &Host) -> bool {
     member_of(input, host).is_some()
 }
 
+/// Whether a host's member answers as a voter.
+pub(super) fn is_healthy(input: &PlanInput<'_>, host: &Host) -> bool {
+    member_of(input, host).is_some_and(|member| member.healthy && !member.learner)
+}
+
 /// Whether any etcd host still holds member data.
 pub(super) fn anyone_has_data(input: &PlanInput<'_>) -> bool {
     input

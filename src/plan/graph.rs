@@ -9,6 +9,7 @@ use super::model::{Planned, Stage, Step, StepId, Target};
 fn expected_seconds(stage: Stage, actions: usize) -> u32 {
     match stage {
         Stage::Upload => 1 + actions as u32,
+        Stage::Snapshot => 5,
         Stage::Prepare => 5,
         Stage::Start => 2,
         Stage::ApiReady => 12,
@@ -17,8 +18,12 @@ fn expected_seconds(stage: Stage, actions: usize) -> u32 {
         Stage::Drain => 30,
         Stage::Clean => 5,
         Stage::PromoteMember => 5,
+        Stage::Etcd => 8,
+        Stage::ControlPlane => 15,
+        Stage::Node => 15,
         Stage::Mint
         | Stage::AddMember
+        | Stage::Access
         | Stage::Objects
         | Stage::Register
         | Stage::Addons
@@ -29,6 +34,11 @@ fn expected_seconds(stage: Stage, actions: usize) -> u32 {
 
 fn step_id(target: &Target, stage: Stage) -> StepId {
     StepId(format!("{target}/{}", stage.as_str()))
+}
+
+/// What a stage of a target is called that happens more than once: `cp-1/control-plane-1.35`.
+fn labelled(target: &Target, stage: Stage, label: &str) -> StepId {
+    StepId(format!("{target}/{}-{label}", stage.as_str()))
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +57,26 @@ impl Graph {
         actions: Vec<Planned>,
         after: Vec<StepId>,
     ) -> Option<StepId> {
-        self.insert(target, stage, actions, after, Vec::new())
+        self.insert(step_id(&target, stage), target, stage, actions, after, Vec::new())
+    }
+
+    /// Like [`Graph::add`], for a stage that the target goes through more than once.
+    pub fn add_labelled(
+        &mut self,
+        target: Target,
+        stage: Stage,
+        label: &str,
+        actions: Vec<Planned>,
+        after: Vec<StepId>,
+    ) -> Option<StepId> {
+        self.insert(labelled(&target, stage, label), target, stage, actions, after, Vec::new())
+    }
+
+    /// What puts the target back when the step fails.
+    pub fn undo_with(&mut self, step: &StepId, undo: Vec<Planned>) {
+        if let Some(step) = self.index.get(step).and_then(|at| self.steps.get_mut(*at)) {
+            step.undo = undo;
+        }
     }
 
     /// Like [`Graph::add`], for a step that needs only one of `after_any` to have ended well.
@@ -59,11 +88,12 @@ impl Graph {
         after: Vec<StepId>,
         after_any: Vec<StepId>,
     ) -> Option<StepId> {
-        self.insert(target, stage, actions, after, after_any)
+        self.insert(step_id(&target, stage), target, stage, actions, after, after_any)
     }
 
     fn insert(
         &mut self,
+        id: StepId,
         target: Target,
         stage: Stage,
         actions: Vec<Planned>,
@@ -77,7 +107,6 @@ impl Graph {
             let ids: BTreeSet<StepId> = ids.into_iter().filter(|id| self.contains(id)).collect();
             ids.into_iter().collect()
         };
-        let id = step_id(&target, stage);
         let step = Step {
             id: id.clone(),
             expected: expected_seconds(stage, actions.len()),
@@ -86,6 +115,7 @@ impl Graph {
             target,
             stage,
             actions,
+            undo: Vec::new(),
         };
         self.index.insert(id.clone(), self.steps.len());
         self.steps.push(step);

@@ -161,8 +161,13 @@ impl Comparison<'_> {
                 continue;
             }
             self.bring(artifact, file.path.as_str(), sha256, file.size);
-            let action =
-                Action::InstallBinary { path: path.clone(), mode: *mode, artifact: artifact.clone(), sha256 };
+            let action = Action::InstallBinary {
+                path: path.clone(),
+                mode: *mode,
+                artifact: artifact.clone(),
+                version: file.version.clone(),
+                sha256,
+            };
             match fact {
                 None => actions.push(missing(action)),
                 Some(fact) => {
@@ -181,7 +186,13 @@ impl Comparison<'_> {
         }
         let name = name.to_owned();
         self.uploads.push(missing(match self.sources.delivery {
-            Delivery::Upload => Action::Upload { name, path: path.to_owned(), sha256, size },
+            Delivery::Upload => Action::Upload {
+                name,
+                release: self.sources.bundle.kubernetes_version,
+                path: path.to_owned(),
+                sha256,
+                size,
+            },
             Delivery::Mirror { url } => {
                 Action::Fetch { name, url: format!("{}/{sha256}", url.trim_end_matches('/')), sha256, size }
             }

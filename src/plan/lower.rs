@@ -13,6 +13,8 @@ use crate::script::{Op, Payload};
 const RUNTIME_DEADLINE: u32 = 60;
 /// A pod's terminationGracePeriodSeconds by default; what still runs then is killed.
 const POD_STOP_SECONDS: u32 = 30;
+/// Seconds a static pod has to start and to become ready: kubeadm's.
+const POD_DEADLINE: u32 = 300;
 /// Where the host keeps artifacts, by hash.
 pub const ARTIFACT_STORE: &str = "/var/lib/keelwright/artifacts";
 
@@ -36,21 +38,27 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::RestartUnit { .. }
         | Action::StopUnit { .. }
         | Action::RestartPod { .. }
+        | Action::PauseKubelet
+        | Action::AwaitPod { .. }
+        | Action::AwaitEndpoint { .. }
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
         | Action::CleanMachine { .. } => true,
         Action::Mint { .. }
+        | Action::Snapshot { .. }
         | Action::Upload { .. }
         | Action::AwaitApi { .. }
         | Action::ApplyObjects { .. }
         | Action::PatchNode { .. }
         | Action::AwaitNode { .. }
         | Action::AwaitServing
+        | Action::AwaitSpareVoter
         | Action::AddLearner { .. }
         | Action::PromoteLearner { .. }
         | Action::RemoveMember { .. }
         | Action::Drain { .. }
+        | Action::Uncordon { .. }
         | Action::DeleteNode { .. } => false,
     }
 }
@@ -84,7 +92,7 @@ fn lower_action<E>(
             ops.push(run(["sysctl", "-q", "-p", "/etc/sysctl.d/99-keelwright.conf"], "settings take effect"))
         }
         Action::MakeDirectory { path, mode } => ops.push(Op::Directory { path: path.clone(), mode: *mode }),
-        Action::InstallBinary { path, mode, sha256, artifact: _ } => ops.push(Op::Install {
+        Action::InstallBinary { path, mode, sha256, artifact: _, version: _ } => ops.push(Op::Install {
             sha256: sha256.to_string(),
             member: None,
             path: path.clone(),
@@ -124,6 +132,14 @@ fn lower_action<E>(
             );
             ops.push(run(["sh", "-c", &script], "it read its certificates when it started"));
         }
+        Action::PauseKubelet => ops.push(run(["systemctl", "stop", "kubelet.service"], "it is exchanged")),
+        Action::AwaitPod { pod } => ops.push(await_pod(pod)),
+        Action::AwaitEndpoint { component, url } => ops.push(Op::Await {
+            // The endpoint's certificate is its own; nothing secret is said to it, and it is this host.
+            command: Command::new(["curl", "-fsk", "--max-time", "5", "-o", "/dev/null", "--", url]),
+            what: component.clone(),
+            deadline: POD_DEADLINE,
+        }),
         Action::ImportImage { sha256, .. } => {
             let archive = format!("{ARTIFACT_STORE}/{sha256}");
             ops.push(run(
@@ -134,19 +150,34 @@ fn lower_action<E>(
         Action::Fetch { name, url, sha256, .. } => ops.extend(fetch(name, url, &sha256.to_string())),
         Action::CleanMachine { etcd_data_dir } => ops.extend(super::clean::operations(etcd_data_dir)),
         Action::Mint { .. }
+        | Action::Snapshot { .. }
         | Action::Upload { .. }
         | Action::AwaitApi { .. }
         | Action::ApplyObjects { .. }
         | Action::PatchNode { .. }
         | Action::AwaitNode { .. }
         | Action::AwaitServing
+        | Action::AwaitSpareVoter
         | Action::AddLearner { .. }
         | Action::PromoteLearner { .. }
         | Action::RemoveMember { .. }
         | Action::Drain { .. }
+        | Action::Uncordon { .. }
         | Action::DeleteNode { .. } => {}
     }
     Ok(())
+}
+
+/// A container that is older than its manifest, or than the kubelet, is about to be replaced.
+fn await_pod(pod: &str) -> Op {
+    let script = format!(
+        "written=$(stat -c %.9Y /etc/kubernetes/manifests/{pod}.yaml | tr -d .)
+started=$(systemctl show -p ActiveEnterTimestamp --value kubelet.service)
+started=$(date -d \"$started\" +%s%N)
+made=$(crictl ps --name '^{pod}$' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-9]*\\)\".*/\\1/p' | sort -n | tail -n1)
+[ -n \"$made\" ] && [ \"$made\" -gt \"$written\" ] && [ \"$made\" -gt \"$started\" ]"
+    );
+    Op::Await { command: Command::new(["sh", "-c", &script]), what: pod.to_owned(), deadline: POD_DEADLINE }
 }
 
 pub(super) fn run<const N: usize>(argv: [&str; N], because: &str) -> Op {

@@ -18,6 +18,7 @@ pub mod report;
 pub mod safety;
 pub mod show;
 mod trust;
+pub mod upgrade;
 mod warn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,9 +33,10 @@ use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
 use crate::inventory::{Host, HostName, Inventory};
 use crate::pki::{CertificateSpec, KeyId, spec};
 use crate::release::catalog::{IMAGE_REGISTRY, Image};
-use crate::release::{Arch, BundleManifest, UnsupportedMinor, release_of};
+use crate::release::{Arch, BundleManifest, KubeVersion, UnsupportedMinor, release_of};
 
 use graph::Graph;
+use host::HostChanges;
 pub use host::MissingArtifact;
 pub use model::{
     Action, Before, Goal, ObjectSet, PLAN_FORMAT, Plan, Planned, Reason, Stage, Step, StepId, Target,
@@ -42,6 +44,8 @@ pub use model::{
 pub use report::{Blocked, Report};
 pub use safety::{Refusal, Why};
 use trust::Trust;
+pub use upgrade::ClusterVersions;
+use upgrade::Members;
 pub use warn::{Warning, warnings};
 
 /// Everything a plan is made from.
@@ -50,6 +54,8 @@ pub struct PlanInput<'a> {
     pub facts: &'a ClusterFacts,
     pub vault: &'a VaultFacts,
     pub bundles: &'a BTreeMap<Arch, BundleManifest>,
+    /// Of other versions, which an upgrade may pass through.
+    pub passing: &'a BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>,
     /// Of the network plugin and the add-ons: a saved plan is no longer the same when one has changed.
     pub manifests: &'a Manifests,
     /// Cluster objects as wanted; empty before the CA exists.
@@ -83,6 +89,8 @@ pub enum PlanError {
     NoBundle { host: HostName, arch: Arch },
     #[error(transparent)]
     Release(#[from] UnsupportedMinor),
+    #[error("the cluster cannot be upgraded to what the inventory says")]
+    Upgrade(#[from] upgrade::UpgradeError),
     #[error("pod addresses cannot be given out: {0}")]
     PodCidrs(String),
     #[error("the inputs cannot be hashed: {0}")]
@@ -136,8 +144,9 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
         return Err(PlanError::Refused(refusals));
     }
     let mut graph = Graph::default();
+    let versions = upgrade::observed(input, &blueprints(input)?);
     match input.goal {
-        Goal::Converge | Goal::Prefetch => converge(input, &mut graph)?,
+        Goal::Converge | Goal::Prefetch => converge(input, versions.clone(), &mut graph)?,
         Goal::Reset => remove::reset(input, &mut graph),
     }
     let mut steps = graph.into_steps();
@@ -151,6 +160,8 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
         goal: input.goal,
         inputs: inputs_digest(input)?,
         founding: input.vault.founding(),
+        versions,
+        target: input.inventory.version,
         steps,
     };
     let known = |(name, observed): (&HostName, &Observed<HostFacts>)| {
@@ -175,22 +186,38 @@ fn prefetch(input: &PlanInput<'_>, steps: &mut Vec<Step>) {
     }
 }
 
-fn converge(input: &PlanInput<'_>, graph: &mut Graph) -> Result<(), PlanError> {
+fn converge(
+    input: &PlanInput<'_>,
+    versions: Option<ClusterVersions>,
+    graph: &mut Graph,
+) -> Result<(), PlanError> {
     let blueprints = blueprints(input)?;
     let certificates = certificates(input.inventory)?;
     let trust = trust::trust(input, &certificates, &blueprints);
     cluster::mint(input, &certificates, &trust.due, graph);
+    let mut members = Members::of(input, &blueprints, versions, &pod_cidrs(input)?)?;
     for host in reachable(input) {
-        if let Some(blueprint) = blueprints.get(&host.name) {
-            host_steps(input, blueprint, host, &trust, graph)?;
+        let Some(blueprint) = blueprints.get(&host.name) else { continue };
+        let Some(changes) = changes(input, blueprint, host, &trust)? else { continue };
+        match members.as_mut().filter(|members| members.has(host)) {
+            Some(members) => members.host_steps(host, blueprint, changes, graph),
+            None => start_steps(host, changes, graph),
         }
     }
     etcd::join_members(input, graph);
-    cluster::roll_live_control_planes(input, graph);
     cluster::await_api(input, graph);
-    cluster::base_objects(input, graph);
+    let rolled = members.as_mut().map(|members| members.roll(graph));
+    let (control_planes, nodes) = rolled
+        .as_ref()
+        .map(|rolled| (rolled.control_planes.as_slice(), rolled.nodes.as_slice()))
+        .unwrap_or_default();
+    cluster::base_objects(input, graph, control_planes);
     cluster::register_nodes(input, &blueprints, graph)?;
-    cluster::addons(input, graph);
+    cluster::addons(input, graph, nodes);
+    if let (Some(members), Some(rolled)) = (members.as_mut(), &rolled) {
+        let addons = graph.find(&Target::Cluster, Stage::Addons);
+        members.workers(rolled, graph, nodes.iter().cloned().chain(addons).collect());
+    }
     cluster::await_nodes(input, graph);
     cluster::await_serving(graph);
     remove::dropped_hosts(input, graph);
@@ -202,14 +229,14 @@ fn reachable<'a>(input: &'a PlanInput<'_>) -> impl Iterator<Item = &'a Host> {
     input.inventory.hosts.values().filter(|host| input.facts.host(&host.name).is_some())
 }
 
-fn host_steps(
+/// What differs on one host; None: it was not looked at.
+fn changes(
     input: &PlanInput<'_>,
     blueprint: &HostBlueprint,
     host: &Host,
     trust: &Trust,
-    graph: &mut Graph,
-) -> Result<(), PlanError> {
-    let Some(facts) = input.facts.host(&host.name) else { return Ok(()) };
+) -> Result<Option<HostChanges>, PlanError> {
+    let Some(facts) = input.facts.host(&host.name) else { return Ok(None) };
     let bundle = input
         .bundles
         .get(&host.arch)
@@ -232,8 +259,13 @@ fn host_steps(
         secret_digest: &secret_digest,
         delivery: &input.inventory.artifacts.delivery,
     };
-    let changes = host::host_changes(&blueprint, facts, &sources)
-        .map_err(|source| PlanError::Artifact { host: host.name.clone(), source })?;
+    host::host_changes(&blueprint, facts, &sources)
+        .map(Some)
+        .map_err(|source| PlanError::Artifact { host: host.name.clone(), source })
+}
+
+/// The steps of a host that runs nothing yet.
+fn start_steps(host: &Host, changes: HostChanges, graph: &mut Graph) {
     let target = Target::Host(host.name.clone());
     let mut last = None;
     for (stage, actions) in
@@ -247,7 +279,6 @@ fn host_steps(
             last = Some(id);
         }
     }
-    Ok(())
 }
 
 /// Images of the bundle that are no component's: those of network plugins, add-ons and workloads.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::upgrade::ClusterVersions;
 use crate::blueprint::Content;
 use crate::blueprint::cluster::NodeWish;
 use crate::digest::Digest;
@@ -12,6 +13,7 @@ use crate::facts::Founding;
 use crate::inventory::{ClusterName, HostName};
 use crate::pki::date::date;
 use crate::pki::{CertificateSpec, KeyId};
+use crate::release::KubeVersion;
 
 /// The format of saved plans; another number is refused.
 pub const PLAN_FORMAT: u32 = 1;
@@ -40,6 +42,11 @@ pub struct Plan {
     /// Of a cluster that did not exist when this was planned: what its apply founds it with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub founding: Option<Founding>,
+    /// What runs before the first step, where anything does: what the skew policy is checked from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<ClusterVersions>,
+    /// What the cluster is to run.
+    pub target: KubeVersion,
     pub steps: Vec<Step>,
 }
 
@@ -67,6 +74,9 @@ pub struct Step {
     /// Steps of which one must have ended well: any API server will do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after_any: Vec<StepId>,
+    /// What puts the target back when the step fails; empty: it stays as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo: Vec<Planned>,
     /// Seconds this is expected to take, for prediction only.
     pub expected: u32,
 }
@@ -97,15 +107,20 @@ impl fmt::Display for Target {
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     Mint,
+    Snapshot,
     Upload,
     Prepare,
     AddMember,
     Start,
     ApiReady,
     PromoteMember,
+    Access,
+    Etcd,
+    ControlPlane,
     Objects,
     Register,
     Addons,
+    Node,
     Ready,
     Drain,
     RemoveMember,
@@ -119,15 +134,20 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Stage::Mint => "mint",
+            Stage::Snapshot => "snapshot",
             Stage::Upload => "upload",
             Stage::Prepare => "prepare",
             Stage::AddMember => "add-member",
             Stage::Start => "start",
             Stage::ApiReady => "api-ready",
             Stage::PromoteMember => "promote-member",
+            Stage::Access => "access",
+            Stage::Etcd => "etcd",
+            Stage::ControlPlane => "control-plane",
             Stage::Objects => "objects",
             Stage::Register => "register",
             Stage::Addons => "addons",
+            Stage::Node => "node",
             Stage::Ready => "ready",
             Stage::Drain => "drain",
             Stage::RemoveMember => "remove-member",
@@ -141,15 +161,20 @@ impl Stage {
     pub fn describe(self) -> &'static str {
         match self {
             Stage::Mint => "making keys and certificates",
+            Stage::Snapshot => "taking a snapshot of etcd",
             Stage::Upload => "bringing artifacts to the host",
             Stage::Prepare => "preparing the host",
             Stage::AddMember => "adding an etcd learner",
             Stage::Start => "writing configuration and starting the kubelet",
             Stage::ApiReady => "waiting for the API server",
             Stage::PromoteMember => "making the etcd learner a voter",
+            Stage::Access => "applying access rules",
+            Stage::Etcd => "replacing the etcd member",
+            Stage::ControlPlane => "replacing the control plane",
             Stage::Objects => "applying cluster objects",
             Stage::Register => "labelling the node",
             Stage::Addons => "applying add-ons",
+            Stage::Node => "replacing the kubelet",
             Stage::Ready => "waiting for the node to be Ready",
             Stage::Drain => "draining the node",
             Stage::RemoveMember => "removing the etcd member",
@@ -175,9 +200,16 @@ pub enum Action {
     Mint {
         keys: BTreeMap<KeyId, CertificateSpec>,
     },
+    /// Brings etcd's database to the operator, checked and sealed.
+    Snapshot {
+        /// What the cluster runs: the oldest, while it is between two versions.
+        version: KubeVersion,
+    },
     /// Brings a file of the bundle into the host's store.
     Upload {
         name: String,
+        /// Whose bundle has it.
+        release: KubeVersion,
         path: String,
         sha256: Digest,
         size: u64,
@@ -206,6 +238,8 @@ pub enum Action {
         path: String,
         mode: u32,
         artifact: String,
+        /// Of what is installed, as the bundle says it.
+        version: String,
         sha256: Digest,
     },
     WriteFile {
@@ -233,9 +267,21 @@ pub enum Action {
     StopUnit {
         unit: String,
     },
-    /// Stops a static pod's container; the kubelet starts it again at once.
+    /// Stops a static pod's container; the kubelet starts it again, at once or when it runs again itself.
     RestartPod {
         pod: String,
+    },
+    /// Stops the kubelet for as long as its files are exchanged; containers go on.
+    PauseKubelet,
+    /// Waits on the host itself until a static pod runs that started after its manifest was written and
+    /// after the kubelet was started.
+    AwaitPod {
+        pod: String,
+    },
+    /// Waits on the host itself until a component says that it is ready, at its own loopback endpoint.
+    AwaitEndpoint {
+        component: String,
+        url: String,
     },
     ImportImage {
         reference: String,
@@ -262,7 +308,11 @@ pub enum Action {
     },
     AwaitNode {
         node: HostName,
+        /// The kubelet that has to say so; None: any.
+        kubelet: Option<KubeVersion>,
     },
+    /// Waits until etcd goes on without any one of its voters.
+    AwaitSpareVoter,
     AwaitServing,
     AddLearner {
         peer_url: String,
@@ -275,6 +325,10 @@ pub enum Action {
         id: u64,
     },
     Drain {
+        node: HostName,
+    },
+    /// Lets pods come back to a node that we drained.
+    Uncordon {
         node: HostName,
     },
     DeleteNode {
@@ -295,8 +349,10 @@ pub struct Before {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectSet {
-    /// Access rules and kubeadm's configuration maps.
-    Base,
+    /// Access rules: additive, so they may come before the version that needs them.
+    Access,
+    /// kubeadm's configuration maps.
+    Config,
     /// kube-proxy, CoreDNS, the network plugin, the operator's own.
     Addons,
 }
@@ -325,6 +381,8 @@ pub enum Reason {
     },
     /// The operator asked for it.
     Asked,
+    /// What follows could lose data, and only this brings it back.
+    Precaution,
 }
 
 impl fmt::Display for Reason {
@@ -337,6 +395,7 @@ impl fmt::Display for Reason {
             Reason::Dropped => f.write_str("not in the inventory any more"),
             Reason::Expires { at } => write!(f, "runs out at {}", date(*at)),
             Reason::Asked => f.write_str("asked for"),
+            Reason::Precaution => f.write_str("the way back, should what follows go wrong"),
         }
     }
 }

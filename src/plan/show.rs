@@ -67,6 +67,7 @@ fn summary(step: &Step) -> String {
 pub fn name(action: &Action) -> String {
     match action {
         Action::Mint { keys } => format!("make {} keys and certificates", keys.len()),
+        Action::Snapshot { version } => format!("bring a snapshot of etcd ({version}) to the operator"),
         Action::Upload { name, size, .. } => format!("send {name} ({} MiB)", size / (1 << 20)),
         Action::Fetch { name, url, .. } => format!("fetch {name} from {url}"),
         Action::InstallPackages { names } => format!("install packages {}", names.join(" ")),
@@ -90,7 +91,15 @@ pub fn name(action: &Action) -> String {
         Action::ApplyObjects { names, .. } if names.is_empty() => "apply all objects".into(),
         Action::ApplyObjects { names, .. } => format!("apply {} objects", names.len()),
         Action::PatchNode { node, .. } => format!("label node {node}"),
-        Action::AwaitNode { node } => format!("wait for node {node}"),
+        Action::AwaitNode { node, kubelet: None } => format!("wait for node {node}"),
+        Action::AwaitNode { node, kubelet: Some(version) } => {
+            format!("wait for node {node} with kubelet {version}")
+        }
+        Action::AwaitSpareVoter => "wait until etcd can spare a voter".into(),
+        Action::PauseKubelet => "stop the kubelet".into(),
+        Action::AwaitPod { pod } => format!("wait for {pod} to start"),
+        Action::AwaitEndpoint { component, .. } => format!("wait for {component} to be ready"),
+        Action::Uncordon { node } => format!("uncordon {node}"),
         Action::AwaitServing => "wait for DNS and service routing".into(),
         Action::AddLearner { peer_url } => format!("add etcd learner {peer_url}"),
         Action::PromoteLearner { peer_url } => format!("make {peer_url} a voter"),

@@ -98,6 +98,7 @@ impl Case {
             facts: &self.facts,
             vault: &self.vault,
             bundles: &bundles,
+            passing: &BTreeMap::new(),
             manifests: &manifests,
             objects: &objects,
             goal: Goal::Converge,

@@ -1,8 +1,10 @@
-//! Versions, the skew policy, what belongs to each Kubernetes minor, and the manifest of a bundle.
+//! Versions, the skew policy, what belongs to each Kubernetes minor and what it removed, and the manifest of a bundle.
 
 pub mod artifact;
 pub mod catalog;
+pub mod gates;
 pub mod plugins;
+pub mod removals;
 pub mod skew;
 pub mod version;
 

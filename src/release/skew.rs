@@ -18,6 +18,11 @@ pub const API_SERVER_MINORS_APART: u32 = 1;
 pub const PROXY_KUBELET_MINORS_APART: u32 = 3;
 /// How many minors kubectl may be older or newer than the API servers.
 pub const KUBECTL_MINORS_APART: u32 = 1;
+/// How far etcd's members may lie apart: they agree on the older one's protocol only across one minor.
+pub const ETCD_MINORS_APART: u32 = 1;
+/// The oldest 3.5 beside which a member may run 3.6 or newer. 3.6 reads the member list from the v3 store,
+/// where older ones may have left members that were removed; from this one on it is put right at start.
+pub const ETCD_LEAVES_3_5: semver::Version = semver::Version::new(3, 5, 26);
 
 /// What the skew policy speaks about, besides the API servers themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +67,24 @@ pub enum SkewViolation {
     Downgrade { what: &'static str, from: String, to: String },
     #[error("etcd cannot go from {from} to {to}: one minor at a time")]
     EtcdStep { from: semver::Version, to: semver::Version },
+    #[error("etcd {older} and {newer} may not run in one cluster: at most {ETCD_MINORS_APART} minor apart")]
+    EtcdApart { older: semver::Version, newer: semver::Version },
+    #[error("etcd {older} is too old to run beside {newer}: at least {ETCD_LEAVES_3_5} is needed")]
+    EtcdTooOld { older: semver::Version, newer: semver::Version },
+}
+
+/// How many minors something lies outside of what is allowed, on either side; both 0: it is inside.
+/// For clusters that are outside already: what is done to them may make neither number larger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outside {
+    pub too_old: u32,
+    pub too_new: u32,
+}
+
+impl Outside {
+    pub fn worse_than(self, before: Outside) -> bool {
+        self.too_old > before.too_old || self.too_new > before.too_new
+    }
 }
 
 /// The oldest and the newest API server of a cluster: everything else is measured against these two.
@@ -74,23 +97,36 @@ pub struct ApiServerSpan {
 impl ApiServerSpan {
     /// The span of these API servers; `None` without any. Fails when they may not run together.
     pub fn of(versions: impl IntoIterator<Item = KubeVersion>) -> Result<Option<Self>, SkewViolation> {
-        let mut span: Option<ApiServerSpan> = None;
-        for minor in versions.into_iter().map(KubeVersion::minor) {
-            span = Some(match span {
-                None => ApiServerSpan { oldest: minor, newest: minor },
-                Some(ApiServerSpan { oldest, newest }) => {
-                    ApiServerSpan { oldest: oldest.min(minor), newest: newest.max(minor) }
-                }
-            });
+        let span = Self::observed(versions);
+        span.map_or(Ok(()), Self::check_servers)?;
+        Ok(span)
+    }
+
+    /// The span of these API servers, whether or not they may run together; `None` without any.
+    pub fn observed(versions: impl IntoIterator<Item = KubeVersion>) -> Option<Self> {
+        let minors = versions.into_iter().map(KubeVersion::minor);
+        minors.map(|minor| ApiServerSpan { oldest: minor, newest: minor }).reduce(|one, other| {
+            ApiServerSpan { oldest: one.oldest.min(other.oldest), newest: one.newest.max(other.newest) }
+        })
+    }
+
+    /// The span of a single API server.
+    pub fn one(version: KubeVersion) -> Self {
+        ApiServerSpan { oldest: version.minor(), newest: version.minor() }
+    }
+
+    /// Whether these API servers may run together.
+    pub fn check_servers(self) -> Result<(), SkewViolation> {
+        if self.outside_servers() == Outside::default() {
+            return Ok(());
         }
-        match span {
-            Some(ApiServerSpan { oldest, newest })
-                if !within(oldest.behind(newest), API_SERVER_MINORS_APART) =>
-            {
-                Err(SkewViolation::ApiServersApart { oldest, newest })
-            }
-            checked => Ok(checked),
-        }
+        Err(SkewViolation::ApiServersApart { oldest: self.oldest, newest: self.newest })
+    }
+
+    /// How far the oldest API server is too old for the newest.
+    pub fn outside_servers(self) -> Outside {
+        let apart = minors_above(self.oldest, self.newest);
+        Outside { too_old: apart.saturating_sub(API_SERVER_MINORS_APART), too_new: 0 }
     }
 
     pub fn oldest(self) -> Minor {
@@ -127,6 +163,20 @@ impl ApiServerSpan {
         }
         Ok(())
     }
+
+    /// How far `component` of `version` lies outside of what may run beside these API servers.
+    pub fn outside(self, component: Component, version: KubeVersion) -> Outside {
+        let allowed = self.allowed(component);
+        Outside {
+            too_old: minors_above(version.minor(), *allowed.start()),
+            too_new: minors_above(*allowed.end(), version.minor()),
+        }
+    }
+}
+
+/// The newest API server that a kubelet or kube-proxy of `node` may run beside.
+pub fn newest_api_server_for(node: Minor) -> Minor {
+    Minor::new(node.major, node.minor + NODE_MINORS_BEHIND)
 }
 
 /// Whether kube-proxy may run beside this kubelet, on one node.
@@ -160,6 +210,39 @@ pub fn etcd_step(from: &semver::Version, to: &semver::Version) -> Result<(), Ske
         return Err(SkewViolation::Downgrade { what: "etcd", from: from.to_string(), to: to.to_string() });
     }
     Err(SkewViolation::EtcdStep { from: from.clone(), to: to.clone() })
+}
+
+/// Whether two members of one etcd cluster may run these.
+pub fn etcd_beside(one: &semver::Version, other: &semver::Version) -> Result<(), SkewViolation> {
+    let (older, newer) =
+        if one <= other { (one.clone(), other.clone()) } else { (other.clone(), one.clone()) };
+    let outside = etcd_outside(one, other);
+    if outside.too_new > 0 {
+        return Err(SkewViolation::EtcdApart { older, newer });
+    }
+    if outside.too_old > 0 {
+        return Err(SkewViolation::EtcdTooOld { older, newer });
+    }
+    Ok(())
+}
+
+/// How many minors the newer of two members is too new; `too_old` is 1 while the older one is a 3.5 that
+/// nothing newer may run beside.
+pub fn etcd_outside(one: &semver::Version, other: &semver::Version) -> Outside {
+    let (older, newer) = if one <= other { (one, other) } else { (other, one) };
+    let apart = if older.major == newer.major { newer.minor - older.minor } else { u64::MAX };
+    let apart = u32::try_from(apart).unwrap_or(u32::MAX);
+    let leaves_early = *older < ETCD_LEAVES_3_5 && (newer.major, newer.minor) > (3, 5);
+    Outside { too_new: apart.saturating_sub(ETCD_MINORS_APART), too_old: u32::from(leaves_early) }
+}
+
+/// How many minors `high` lies above `low`: 0 when it does not, as many as there can be across majors.
+fn minors_above(low: Minor, high: Minor) -> u32 {
+    match low.behind(high) {
+        Some(minors) => u32::try_from(minors.max(0)).unwrap_or(u32::MAX),
+        None if high > low => u32::MAX,
+        None => 0,
+    }
 }
 
 fn within(minors: Option<i64>, bound: u32) -> bool {
@@ -261,6 +344,52 @@ mod tests {
         ] {
             let parse = |text| semver::Version::parse(text).unwrap();
             assert_eq!(etcd_step(&parse(from), &parse(to)).is_ok(), legal, "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn outside_says_how_far_and_agrees_with_check() {
+        for servers in [&[37][..], &[36, 37], &[34, 37]] {
+            let span = ApiServerSpan::observed(servers.iter().map(|minor| version(*minor))).unwrap();
+            for minor in 30..=40 {
+                for component in [Component::Kubelet, Component::Scheduler, Component::Kubectl] {
+                    let outside = span.outside(component, version(minor));
+                    let checked = span.check(component, version(minor));
+                    assert_eq!(checked.is_ok(), outside == Outside::default(), "{component} 1.{minor}");
+                }
+            }
+        }
+        let beside = span(&[36, 37]);
+        assert_eq!(beside.outside(Component::Kubelet, version(32)), Outside { too_old: 2, too_new: 0 });
+        assert_eq!(beside.outside(Component::Kubelet, version(37)), Outside { too_old: 0, too_new: 1 });
+        let apart = ApiServerSpan::observed([version(34), version(37)]).unwrap();
+        assert_eq!(apart.outside_servers(), Outside { too_old: 2, too_new: 0 });
+    }
+
+    #[test]
+    fn newest_api_server_for_a_node_is_the_last_that_allows_it() {
+        for node in 30..=37 {
+            let newest = newest_api_server_for(Minor::new(1, node));
+            let allows = |minor| span(&[minor]).check(Component::Kubelet, version(node)).is_ok();
+            assert!(allows(newest.minor) && !allows(newest.minor + 1));
+        }
+    }
+
+    #[test]
+    fn etcd_members_lie_within_one_minor_and_leave_3_5_together_from_3_5_26() {
+        for (one, other, legal) in [
+            ("3.5.1", "3.5.35", true),
+            ("3.5.25", "3.6.5", false),
+            ("3.5.26", "3.6.5", true),
+            ("3.6.5", "3.7.0", true),
+            ("3.5.35", "3.7.0", false),
+            ("3.4.30", "3.5.26", true),
+            ("3.7.0", "4.0.0", false),
+        ] {
+            let parse = |text| semver::Version::parse(text).unwrap();
+            for (one, other) in [(one, other), (other, one)] {
+                assert_eq!(etcd_beside(&parse(one), &parse(other)).is_ok(), legal, "{one} beside {other}");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::blueprint::cluster::{Manifests, images_of};
 use crate::digest::Digest;
 use crate::inventory::Inventory;
 use crate::release::artifact::{API_VERSION, FileArtifact, ImageArtifact, Sha256};
-use crate::release::catalog::Image;
+use crate::release::catalog::{Image, SUPPORTED};
 use crate::release::{Arch, BundleManifest, KubeVersion, UnsupportedMinor, release_of};
 
 /// Executables and their sizes in MiB, about those of the real ones.
@@ -30,6 +30,19 @@ const FILES: [(&str, u64); 14] = [
     ("tuning", 4),
 ];
 const IMAGE_MIB: u64 = 30;
+
+/// The bundles of every older minor.
+pub fn passing(
+    inventory: &Inventory,
+    world: &mut World,
+) -> Result<BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>, UnsupportedMinor> {
+    let mut all = BTreeMap::new();
+    for release in SUPPORTED.iter().filter(|release| release.minor < inventory.version.minor()) {
+        let older = Inventory { version: release.default_patch, ..inventory.clone() };
+        all.insert(release.default_patch, bundles(&older, &Manifests::default(), world)?);
+    }
+    Ok(all)
+}
 
 /// One manifest per architecture of the inventory; the world learns what is in each archive.
 pub fn bundles(
@@ -69,13 +82,18 @@ fn manifest(
     manifests: &Manifests,
 ) -> Result<BundleManifest, UnsupportedMinor> {
     let release = release_of(version)?;
-    let file = |(name, mib): &(&str, u64)| FileArtifact {
-        name: (*name).to_owned(),
-        version: version.to_string(),
-        path: format!("files/{name}").into(),
-        sha256: sha256(&format!("{name} {version} {}", arch.as_str())),
-        size: mib << 20,
-        source: "simulated".to_owned(),
+    let file = |(name, mib): &(&str, u64)| {
+        // The runtime and the plugins are the same for all minors.
+        let of_kubernetes = matches!(*name, "kubelet" | "kubectl");
+        let version = if of_kubernetes { version.to_string() } else { "2.3.3".to_owned() };
+        FileArtifact {
+            name: (*name).to_owned(),
+            path: format!("files/{name}").into(),
+            sha256: sha256(&format!("{name} {version} {}", arch.as_str())),
+            version,
+            size: mib << 20,
+            source: "simulated".to_owned(),
+        }
     };
     let of_reference = |file: String, reference: String| ImageArtifact {
         path: format!("images/{file}.tar").into(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::bundle::bundles;
+use super::bundle::{bundles, passing};
 use super::extras::{manifests, pod_network};
 use super::faults::{Fault, Faults, Site};
 use super::ports::{Fleet, SimPorts};
@@ -25,7 +25,7 @@ use crate::facts::Observed;
 use crate::inventory::{Host, HostName, Inventory};
 use crate::plan::check::{Flaw, check};
 use crate::plan::{Goal, ObjectSet, Outline, PlanError, Refusal, Stage, Target, Why};
-use crate::release::{Arch, BundleManifest, UnsupportedMinor};
+use crate::release::{Arch, BundleManifest, KubeVersion, UnsupportedMinor};
 
 /// Runs after which a fleet that has not converged never will.
 const ROUNDS: usize = 60;
@@ -72,6 +72,8 @@ pub struct Simulation {
     pub vault: SimVault,
     pub inventory: Inventory,
     pub bundles: BTreeMap<Arch, BundleManifest>,
+    /// Of every older minor.
+    pub passing: BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>,
     pub manifests: Manifests,
     /// Hosts of earlier inventories, as the state directory remembers them.
     pub known: BTreeMap<HostName, Host>,
@@ -90,6 +92,7 @@ impl Simulation {
         let mut world = World::new(inventory.hosts.values().cloned(), faults);
         let manifests = manifests(&inventory);
         let bundles = bundles(&inventory, &manifests, &mut world)?;
+        let passing = passing(&inventory, &mut world)?;
         world.network = pod_network(&inventory, &manifests);
         let fleet = Fleet::new(world);
         Ok(Simulation {
@@ -98,6 +101,7 @@ impl Simulation {
             fleet,
             inventory,
             bundles,
+            passing,
             manifests,
             known: BTreeMap::new(),
             events: Mutex::default(),
@@ -118,6 +122,7 @@ impl Simulation {
         }
         self.manifests = manifests(&inventory);
         self.bundles = bundles(&inventory, &self.manifests, &mut world)?;
+        self.passing = passing(&inventory, &mut world)?;
         world.network = pod_network(&inventory, &self.manifests);
         drop(world);
         self.inventory = inventory;
@@ -139,6 +144,7 @@ impl Simulation {
         let cycle = Cycle {
             inventory: &self.inventory,
             bundles: &self.bundles,
+            passing: &self.passing,
             manifests: &self.manifests,
             dropped: &dropped,
             vault: &self.vault,
@@ -220,15 +226,20 @@ impl Simulation {
             kube: &self.ports,
             etcd: &self.ports,
             secrets: &self.vault,
+            snapshots: &self.vault,
             objects: self,
             clock: &self.ports,
             events: &events,
         };
-        let bundle = |host: &HostName| (host.clone(), camino::Utf8PathBuf::from("simulated"));
+        let versions = self.passing.keys().copied().chain([self.inventory.version]);
+        let bundles = versions.flat_map(|version| {
+            let directory = camino::Utf8PathBuf::from(format!("simulated/{version}"));
+            self.inventory.hosts.keys().map(move |host| ((host.clone(), version), directory.clone()))
+        });
         let setting = Setting {
             policy: &self.inventory.policy,
             os: outline.os.clone(),
-            bundles: self.inventory.hosts.keys().map(bundle).collect(),
+            bundles: bundles.collect(),
             epoch: self.epoch,
         };
         let (_stop, stopped) = watch::channel(false);

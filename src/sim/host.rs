@@ -51,6 +51,8 @@ pub struct Pod {
     pub manifest: Manifest,
     /// Kubernetes' files as they were when it started.
     pub read: BTreeMap<String, Digest>,
+    /// The kubelet that started it.
+    pub made_by: Option<Digest>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +87,8 @@ pub struct SimHost {
     /// A stage is between its first and last operation.
     pub busy: bool,
     pub results: BTreeMap<String, StageResult>,
+    /// The kubelet that was started last: another one may lie on the disk since.
+    pub kubelet: Option<Digest>,
     /// The kubelet has registered its Node since it was started.
     pub registered: bool,
     pub last_sync: Duration,
@@ -128,6 +132,7 @@ impl SimHost {
             epoch: 0,
             busy: false,
             results: BTreeMap::new(),
+            kubelet: None,
             registered: false,
             last_sync: Duration::ZERO,
         }
@@ -171,11 +176,20 @@ impl SimHost {
         }
         if unit == KUBELET {
             self.registered = false;
+            self.kubelet = self.digest_of("/usr/local/bin/kubelet");
         }
         let state = self.units.entry(unit.to_owned()).or_default();
         state.active = true;
         state.since = now;
         true
+    }
+
+    /// The hash of a file on the disk.
+    pub fn digest_of(&self, path: &str) -> Option<Digest> {
+        match &self.disk.get(path)?.node {
+            super::disk::Node::File { digest, .. } => Some(*digest),
+            super::disk::Node::Directory | super::disk::Node::Link(_) => None,
+        }
     }
 
     fn program_of(&self, unit: &str) -> Option<&'static str> {

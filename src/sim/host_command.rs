@@ -42,6 +42,10 @@ pub fn run_command(world: &mut World, name: &HostName, argv: &[String]) -> Comma
         ["systemctl", rest @ ..] => Some(systemctl(world, name, rest)),
         ["ctr", rest @ ..] => ctr(world, name, rest),
         ["sh", "-c", script] => shell(world, name, script),
+        ["curl", "-fsk", .., url] => {
+            let ready = world.endpoint_is_ready(name, url);
+            Some(if ready { done(false) } else { failed(format!("{url} does not answer")) })
+        }
         other => world.hosts.get_mut(name).and_then(|host| plain(host, other)),
     };
     result.unwrap_or_else(|| {
@@ -54,9 +58,8 @@ fn systemctl(world: &mut World, name: &HostName, words: &[&str]) -> CommandResul
     let verb = words.first().copied().unwrap_or_default();
     let now_flag = words.contains(&"--now");
     let now = world.now;
-    let units = words.iter().skip(1).filter(|word| !word.starts_with('-'));
     let Some(host) = world.hosts.get_mut(name) else { return failed("no such host") };
-    for unit in units {
+    for unit in units_of(words) {
         match verb {
             "enable" | "disable" if !host.unit_exists(unit) => {
                 return failed(format!("Unit file {unit} does not exist."));
@@ -75,7 +78,14 @@ fn systemctl(world: &mut World, name: &HostName, words: &[&str]) -> CommandResul
             _ => {}
         }
     }
+    if units_of(words).any(|unit| unit == "kubelet.service") {
+        world.check_skew();
+    }
     done(verb != "daemon-reload")
+}
+
+fn units_of<'a>(words: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    words.iter().skip(1).copied().filter(|word| !word.starts_with('-'))
 }
 
 fn ctr(world: &mut World, name: &HostName, words: &[&str]) -> Option<CommandResult> {
@@ -191,6 +201,11 @@ fn shell(world: &mut World, name: &HostName, script: &str) -> Option<CommandResu
     if script.contains("crictl stop") {
         let pod = script.split(['^', '$']).nth(2).unwrap_or_default().to_owned();
         return Some(done(world.stop_container(name, &pod)));
+    }
+    if script.starts_with("written=$(stat") {
+        let pod = script.split("/etc/kubernetes/manifests/").nth(1)?.split('.').next()?.to_owned();
+        let current = world.pod_is_current(name, &pod);
+        return Some(if current { done(false) } else { failed(format!("{pod} has not started yet")) });
     }
     if script.contains("ip link del") {
         return Some(done(true));

@@ -82,12 +82,7 @@ impl World {
                     "addresses": [{"type": "InternalIP", "address": address}],
                 },
             });
-            let version =
-                self.hosts[name].disk.get("/usr/local/bin/kubelet").and_then(|entry| match &entry.node {
-                    super::disk::Node::File { digest, .. } => Some(*digest),
-                    super::disk::Node::Directory | super::disk::Node::Link(_) => None,
-                });
-            let version = version.and_then(|digest| self.versions.get(&digest).cloned()).unwrap_or_default();
+            let version = self.kubelet_version(name).map(|version| version.to_string()).unwrap_or_default();
             let Some(cluster) = self.clusters.values_mut().find(|cluster| cluster.established) else {
                 return;
             };
@@ -141,6 +136,12 @@ impl World {
         }
     }
 
+    /// What is said of deprecated API versions, if a test has put that into the world.
+    pub fn kube_metrics(&mut self, host: &HostName) -> Result<String, KubeError> {
+        self.kube_ready(host)?;
+        Ok(self.metrics.get(host).cloned().unwrap_or_default())
+    }
+
     pub fn kube_fetch(&mut self, wanted: &[Value]) -> Result<Objects, KubeError> {
         self.store()?;
         let mut found = Objects::new();
@@ -161,12 +162,13 @@ impl World {
         Ok(found)
     }
 
-    pub fn kube_list(&mut self, kind: &str) -> Result<Vec<Value>, KubeError> {
+    pub fn kube_list(&mut self, version: &str, kind: &str) -> Result<Vec<Value>, KubeError> {
         self.store()?;
         if kind == "Node" {
             self.refresh_nodes();
         }
-        Ok(self.store()?.objects.values().filter(|object| object["kind"] == kind).cloned().collect())
+        let is_one = |object: &&Value| object["kind"] == kind && object["apiVersion"] == version;
+        Ok(self.store()?.objects.values().filter(is_one).cloned().collect())
     }
 
     pub fn kube_apply(&mut self, object: &Value) -> Result<Value, KubeError> {

@@ -18,6 +18,8 @@ pub mod ports;
 mod probe;
 pub mod random;
 pub mod runtime;
+mod skew;
+mod snapshot;
 mod stage;
 mod status;
 pub mod vault;
@@ -25,4 +27,5 @@ pub mod world;
 
 pub use converge::{Round, Run, Simulation, Trace};
 pub use faults::{Amount, Fault, Faults};
+pub use snapshot::SimSnapshot;
 pub use status::HostStatus;

@@ -16,7 +16,9 @@ use super::world::World;
 use super::{host::SimHost, probe};
 use crate::digest::Digest;
 use crate::exec::Clock;
-use crate::exec::ports::{Etcd, EtcdMember, KubeApi, KubeError, Objects, Remote, RemoteError, StageResult};
+use crate::exec::ports::{
+    Etcd, EtcdMember, KubeApi, KubeError, Objects, PortError, Remote, RemoteError, StageResult,
+};
 use crate::inventory::HostName;
 use crate::script::HostScript;
 
@@ -55,8 +57,18 @@ impl Fleet {
         }
     }
 
+    /// A boundary of an effect on the operator's own disk; whether the process dies there.
+    pub(super) fn dies(&self, before: bool) -> bool {
+        let fault = self.world().faults.pass(Site::Operator, before);
+        let dies = matches!(fault, Some(Fault::Kill | Fault::KillWithStage));
+        if dies {
+            self.runtime.kill();
+        }
+        dies
+    }
+
     /// A boundary of an effect that the operator's process itself has.
-    async fn boundary(&self, site: Site, before: bool) -> Option<Fault> {
+    pub(super) async fn boundary(&self, site: Site, before: bool) -> Option<Fault> {
         self.alive().await;
         let fault = self.world().faults.pass(site, before)?;
         if matches!(fault, Fault::Kill | Fault::KillWithStage) {
@@ -101,7 +113,10 @@ impl Fleet {
     }
 
     /// Calls that only read are no boundary.
-    async fn read<T>(&self, look: impl FnOnce(&mut World) -> Result<T, KubeError>) -> Result<T, KubeError> {
+    pub(super) async fn read<T>(
+        &self,
+        look: impl FnOnce(&mut World) -> Result<T, KubeError>,
+    ) -> Result<T, KubeError> {
         self.alive().await;
         self.runtime.wait(API_CALL).await;
         self.alive().await;
@@ -247,12 +262,16 @@ impl KubeApi for SimPorts {
         Box::pin(self.0.read(move |world| world.kube_ready(host)))
     }
 
+    fn metrics<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<String, KubeError>> {
+        Box::pin(self.0.read(move |world| world.kube_metrics(host)))
+    }
+
     fn fetch<'a>(&'a self, wanted: &'a [Value]) -> BoxFuture<'a, Result<Objects, KubeError>> {
         Box::pin(self.0.read(move |world| world.kube_fetch(wanted)))
     }
 
-    fn list<'a>(&'a self, _version: &'a str, kind: &'a str) -> BoxFuture<'a, Result<Vec<Value>, KubeError>> {
-        Box::pin(self.0.read(move |world| world.kube_list(kind)))
+    fn list<'a>(&'a self, version: &'a str, kind: &'a str) -> BoxFuture<'a, Result<Vec<Value>, KubeError>> {
+        Box::pin(self.0.read(move |world| world.kube_list(version, kind)))
     }
 
     fn apply<'a>(&'a self, object: &'a Value) -> BoxFuture<'a, Result<Value, KubeError>> {
@@ -290,5 +309,13 @@ impl Etcd for SimPorts {
 
     fn remove<'a>(&'a self, id: u64) -> BoxFuture<'a, Result<(), KubeError>> {
         Box::pin(self.0.call(move |world| world.remove_member(id)))
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        member: &'a EtcdMember,
+        sink: &'a mut (dyn FnMut(&[u8]) -> Result<(), PortError> + Send),
+    ) -> BoxFuture<'a, Result<(), KubeError>> {
+        Box::pin(self.0.stream_snapshot(member, sink))
     }
 }

@@ -27,7 +27,7 @@ impl Simulation {
     /// The fleet as it is now, by name.
     pub fn status(&self) -> Vec<HostStatus> {
         let mut world = self.fleet.world();
-        let nodes = world.kube_list("Node").unwrap_or_default();
+        let nodes = world.kube_list("v1", "Node").unwrap_or_default();
         let ready: std::collections::BTreeMap<&str, bool> = nodes
             .iter()
             .filter_map(|node| Some((node["metadata"]["name"].as_str()?, crate::facts::node_is_ready(node))))

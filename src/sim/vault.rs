@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::faults::{Fault, Site};
 use super::invariants::CANARY;
 use super::ports::Fleet;
+use super::snapshot::SimSnapshot;
 use crate::digest::Digest;
 use crate::exec::VaultView;
 use crate::exec::ports::{PortError, SecretSource};
@@ -37,13 +37,20 @@ struct Durable {
 /// The simulated vault; what was not durable is gone when the operator's process is.
 pub struct SimVault {
     cluster: String,
-    fleet: Arc<Fleet>,
+    pub(super) fleet: Arc<Fleet>,
     durable: Mutex<Durable>,
+    pub(super) snapshots: Arc<Mutex<Vec<SimSnapshot>>>,
 }
 
 impl SimVault {
     pub fn new(cluster: &str, fleet: Arc<Fleet>) -> Self {
-        SimVault { cluster: cluster.to_owned(), fleet, durable: Mutex::default() }
+        let (durable, snapshots) = (Mutex::default(), Arc::default());
+        SimVault { cluster: cluster.to_owned(), fleet, durable, snapshots }
+    }
+
+    /// The snapshots of etcd that were kept, oldest first.
+    pub fn snapshots(&self) -> Vec<SimSnapshot> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Durable> {
@@ -114,8 +121,9 @@ impl VaultView for SimVault {
             let facts = VaultEntryFacts {
                 origin: Origin::Made,
                 spec: entry.spec.clone(),
-                not_before: Some(entry.not_before),
-                not_after: Some(entry.not_after),
+                // A bare key pair has no certificate that could run out.
+                not_before: entry.spec.as_ref().map(|_| entry.not_before),
+                not_after: entry.spec.as_ref().map(|_| entry.not_after),
                 serial: Some(format!("{:x}", entry.generation)),
                 authority: None,
                 issuer_current: issuer.is_none_or(|issuer| issuer.generation == entry.issuer_generation),
@@ -139,7 +147,7 @@ impl VaultView for SimVault {
 
 impl SecretSource for SimVault {
     fn mint(&self, wanted: &BTreeMap<KeyId, CertificateSpec>) -> Result<(), PortError> {
-        if self.fleet.runtime.is_killed() || self.dies(true) {
+        if self.fleet.runtime.is_killed() || self.fleet.dies(true) {
             return Err(PortError("killed".to_owned()));
         }
         let facts = self.facts(&[]);
@@ -168,23 +176,12 @@ impl SecretSource for SimVault {
             }
             *durable = next;
         }
-        if self.dies(false) { Err(PortError("killed".to_owned())) } else { Ok(()) }
+        if self.fleet.dies(false) { Err(PortError("killed".to_owned())) } else { Ok(()) }
     }
 
     fn resolve(&self, content: &SecretContent) -> Result<Arc<SecretSlice<u8>>, PortError> {
         let text = self.text(content).ok_or_else(|| PortError(format!("the vault has no {content}")))?;
         Ok(Arc::new(SecretSlice::from(text.into_bytes())))
-    }
-}
-
-impl SimVault {
-    fn dies(&self, before: bool) -> bool {
-        let fault = self.fleet.world().faults.pass(Site::Operator, before);
-        let dies = matches!(fault, Some(Fault::Kill | Fault::KillWithStage));
-        if dies {
-            self.fleet.runtime.kill();
-        }
-        dies
     }
 }
 

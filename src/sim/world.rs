@@ -43,6 +43,8 @@ pub struct World {
     /// Version of each executable.
     pub versions: BTreeMap<Digest, String>,
     pub network: PodNetwork,
+    /// What API servers say at `/metrics`, of what the simulation does not count itself.
+    pub metrics: BTreeMap<HostName, String>,
     pub by_address: BTreeMap<IpAddr, HostName>,
     pub serial: u64,
     /// When the operator last looked.
@@ -51,6 +53,8 @@ pub struct World {
     pub writes: u64,
     /// The operator asked for the whole cluster to go.
     pub resetting: bool,
+    /// An image that never becomes ready on a host.
+    pub poisoned: Option<(HostName, String)>,
 }
 
 impl World {
@@ -71,10 +75,12 @@ impl World {
             sizes: BTreeMap::new(),
             versions: BTreeMap::new(),
             network: PodNetwork::Files,
+            metrics: BTreeMap::new(),
             serial: 0,
             observed_at: Duration::ZERO,
             writes: 0,
             resetting: false,
+            poisoned: None,
         }
     }
 
@@ -106,7 +112,13 @@ impl World {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.write_back(now);
-        for (pod, change) in host.pod_changes() {
+        for pod in self.outdated_pods(name) {
+            self.stop_container(name, &pod);
+        }
+        let Some(host) = self.hosts.get(name) else { return };
+        let changes = host.pod_changes();
+        let changed = !changes.is_empty();
+        for (pod, change) in changes {
             let Some((digest, manifest)) = change else {
                 self.stop_pod(name, &pod);
                 continue;
@@ -130,13 +142,20 @@ impl World {
             }
             if let Some(host) = self.hosts.get_mut(name) {
                 let read = host.kubernetes_files();
-                host.pods.insert(pod, Pod { digest, since: now, manifest, read });
+                let made_by = host.kubelet;
+                host.pods.insert(pod, Pod { digest, since: now, manifest, read, made_by });
             }
+        }
+        if changed {
+            self.check_skew();
         }
     }
 
     /// A container ends; the kubelet starts it again when the machine settles.
     pub fn stop_container(&mut self, name: &HostName, pod: &str) -> bool {
+        if pod == "etcd" {
+            self.before_etcd_restart(name);
+        }
         let found = self.hosts.get_mut(name).filter(|host| host.is_active("containerd.service"));
         found.is_some_and(|host| host.pods.remove(pod).is_some())
     }
@@ -178,7 +197,11 @@ impl World {
         }
         self.settle(name);
         let host = self.hosts.get(name).filter(|host| host.up)?;
-        let since = host.pods.get("kube-apiserver")?.since;
+        let pod = host.pods.get("kube-apiserver")?;
+        if self.poisoned.as_ref().is_some_and(|(at, image)| at == name && *image == pod.manifest.image) {
+            return None;
+        }
+        let since = pod.since;
         let cluster = self.backend(name)?;
         (self.now >= since + API_START).then_some(cluster)
     }

@@ -12,6 +12,7 @@ mod mint;
 mod observe;
 pub mod record;
 mod resolve;
+pub mod snapshots;
 pub mod vault;
 
 pub use harden::harden_process;

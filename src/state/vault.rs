@@ -139,6 +139,24 @@ impl Vault {
         Vault { directory, identity, clock, state: Mutex::new(state), access: Access::Write }
     }
 
+    pub(super) fn directory(&self) -> &Utf8Path {
+        &self.directory
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// The vault's file as it is now.
+    pub(super) fn sealed(&self) -> Vec<u8> {
+        self.lock().sealed.clone()
+    }
+
+    /// Everybody who may open what is sealed now.
+    pub(super) fn recipients(&self) -> Result<Vec<age::x25519::Recipient>, IdentityError> {
+        identity::recipients(&self.directory, &self.identity)
+    }
+
     /// A vault that is nowhere but in memory.
     pub(super) fn unwritten(
         directory: &Utf8Path,
@@ -268,7 +286,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let mut state = self.lock();
         let entries = state.document.entry_facts();
-        let now = (self.clock)();
+        let now = self.now();
         let due = due(&VaultFacts { entries, ..VaultFacts::default() }, now);
         if due.is_empty() {
             return Ok(());
@@ -295,7 +313,7 @@ impl Vault {
         if on_disk != state.sealed {
             return Err(VaultError::ChangedOnDisk);
         }
-        let sealed = document.seal(&identity::recipients(&self.directory, &self.identity)?)?;
+        let sealed = document.seal(&self.recipients()?)?;
         if !on_disk.is_empty() {
             // A copy, not a rename: vault.age itself is never absent, not even for a moment.
             files::replace(&self.directory.join(PREVIOUS_FILE), &on_disk)?;
@@ -321,7 +339,7 @@ impl SecretSource for Vault {
 }
 
 /// The port's error is one text: the whole chain goes into it.
-fn port_error(error: VaultError) -> PortError {
+pub(super) fn port_error(error: VaultError) -> PortError {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

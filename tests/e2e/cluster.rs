@@ -26,10 +26,24 @@ impl Cluster {
         spec.kubernetes_version = Some(version.to_owned());
         let lab = Lab::up(&spec, &Progress::none()).unwrap();
         let cluster = Cluster { lab, version, spec, extra: Vec::new() };
-        let source = std::env::var("BUNDLE_FROM").unwrap_or_else(|_| "go-modules".to_owned());
-        let with = "agnhost,kubeadm";
-        cluster.ok(&["bundle", "--kubernetes-version", version, "--from", &source, "--with", with]);
+        cluster.bundle_of(version, &["--with", "agnhost,kubeadm"]);
         cluster
+    }
+
+    /// Collects another version's artifacts.
+    pub fn bundle_of(&self, version: &str, what: &[&str]) {
+        let source = std::env::var("BUNDLE_FROM").unwrap_or_else(|_| "go-modules".to_owned());
+        let mut args = vec!["bundle", "--kubernetes-version", version, "--from", &source];
+        args.extend(what);
+        self.ok(&args);
+    }
+
+    /// Writes another version into the inventory, and collects its artifacts.
+    pub fn upgrade_to(&mut self, version: &'static str) {
+        let old = self.version;
+        self.edit(|text| text.replace(old, version));
+        self.version = version;
+        self.bundle_of(version, &["--with", "agnhost,kubeadm"]);
     }
 
     /// Adds machines; the inventory names them too.

@@ -4,3 +4,4 @@ mod cluster;
 mod install;
 mod lab;
 mod life;
+mod upgrade;

@@ -33,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("ssh", &["command", "digest", "exec", "inventory", "script"]),
     ("kube", &["blueprint", "exec", "facts", "inventory"]),
     ("bundle", &["blueprint", "digest", "release"]),
-    ("state", &["digest", "exec", "facts", "inventory", "pki"]),
+    ("state", &["digest", "exec", "facts", "inventory", "pki", "release"]),
     ("lab", &["inventory", "release"]),
     (
         "sim",

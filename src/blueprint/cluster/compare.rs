@@ -232,7 +232,7 @@ fn equal_quantities(left: &Value, right: &Value) -> bool {
 }
 
 /// A quantity in billionths, exactly; None for what is no quantity or too large to say.
-fn parse_quantity(text: &str) -> Option<i128> {
+pub fn parse_quantity(text: &str) -> Option<i128> {
     const BILLIONTHS: i128 = 1_000_000_000;
     let end =
         text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+'))).unwrap_or(text.len());

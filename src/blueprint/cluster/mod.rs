@@ -11,7 +11,7 @@ pub mod node;
 mod object;
 mod yaml;
 
-pub use compare::{Difference, covers};
+pub use compare::{Difference, covers, parse_quantity};
 pub use manifest::{ManifestError, images_of, parse_manifest};
 pub use manifests::{
     ManifestSource, Manifests, UnusableManifest, WantedManifest, read_manifests, release_manifest,

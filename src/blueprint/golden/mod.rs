@@ -58,8 +58,9 @@ pub(super) const DIFFERENCES: [(&str, &str, &str); 8] = [
     ),
     (
         "extra-flags",
-        "manifests/*.yaml flags and mounts of encryption, audit and CIS settings",
-        "They are the `security` section's. kubeadm makes the same pods when it is given them as extraArgs and \
+        "manifests/*.yaml flags and mounts of encryption, audit and CIS settings; --shutdown-*",
+        "They are the `security` section's; the last give balancers the time to notice that an API server \
+         goes. kubeadm makes the same pods when it is given them as extraArgs and \
          extraVolumes, and kubeadm-config has them, so an upgrade by kubeadm keeps them.",
     ),
 ];

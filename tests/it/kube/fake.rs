@@ -16,18 +16,15 @@ use hyper_util::rt::TokioIo;
 use keelwright::exec::{KubeApi, KubeError};
 use keelwright::inventory::HostName;
 use keelwright::kube::{Endpoint, KubeClient, TcpDialer};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::authority::Authority;
 
 type Answer = dyn Fn(&str, &str) -> Response<Full<Bytes>> + Send + Sync;
 
 /// One API server, listening on a port of its own.
-struct Server {
+pub struct Server {
     name: &'static str,
     port: u16,
     /// `METHOD path` of every request.
@@ -36,23 +33,13 @@ struct Server {
 }
 
 impl Server {
-    async fn start(
+    pub async fn start(
         authority: &Authority,
         name: &'static str,
         certificate_name: &str,
         answer: impl Fn(&str, &str) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
-        let pair = authority.issue("kube-apiserver", "x", &[certificate_name]);
-        let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
-        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = authority.acceptor(certificate_name);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -78,7 +65,7 @@ impl Server {
         Server { name, port, log, task }
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 }
@@ -89,11 +76,11 @@ impl Drop for Server {
     }
 }
 
-fn response(code: u16, body: &Value) -> Response<Full<Bytes>> {
+pub fn response(code: u16, body: &Value) -> Response<Full<Bytes>> {
     Response::builder().status(code).body(Full::new(Bytes::from(body.to_string()))).unwrap()
 }
 
-fn status(code: u16, message: &str) -> Response<Full<Bytes>> {
+pub fn status(code: u16, message: &str) -> Response<Full<Bytes>> {
     response(code, &json!({"kind": "Status", "code": code, "message": message}))
 }
 
@@ -113,11 +100,11 @@ fn healthy(_: &str, path: &str) -> Response<Full<Bytes>> {
     }
 }
 
-fn host(name: &str) -> HostName {
+pub fn host(name: &str) -> HostName {
     HostName::parse(name).unwrap()
 }
 
-fn client(authority: &Authority, servers: &[&Server]) -> KubeClient {
+pub fn client(authority: &Authority, servers: &[&Server]) -> KubeClient {
     let endpoint = |server: &&Server| Endpoint {
         host: host(server.name),
         port: server.port,

@@ -4,3 +4,5 @@
 mod authority;
 mod fake;
 mod real;
+mod snapshot;
+mod upgrade;

@@ -1,8 +1,11 @@
 //! Simulated fleets: scenarios, crashes at every boundary, thousands of seeds.
 
+mod concerns;
 mod crashes;
 mod rows;
 mod scenarios;
 mod seeds;
+mod snapshot;
 mod support;
 mod trust;
+mod upgrade;

@@ -23,7 +23,20 @@ struct Coverage {
     seeds: u64,
 }
 
-/// What one seed is about: the first inventory and the one it is edited into.
+/// What one seed is about: a title, the first inventory and the one it is edited into.
+pub type Scenario = fn(&mut Random) -> (&'static str, Inventory, Option<Inventory>);
+
+/// One set of scenarios.
+pub struct Suite {
+    /// The test's path, for the command that runs one seed alone.
+    pub test: &'static str,
+    pub scenario: Scenario,
+    /// Faults only after the first inventory has converged: what happens then is the other suite's.
+    pub late: bool,
+    /// Seeds that found something: see docs/track-record.md.
+    pub once_broken: &'static [u64],
+}
+
 fn scenario(random: &mut Random) -> (&'static str, Inventory, Option<Inventory>) {
     match random.below(9) {
         0 => ("single node", single_node(), None),
@@ -39,11 +52,11 @@ fn scenario(random: &mut Random) -> (&'static str, Inventory, Option<Inventory>)
 }
 
 /// Runs one seed; the error says everything there is to know.
-fn run_seed(seed: u64, coverage: &Mutex<Coverage>) -> Result<(), String> {
+fn run_seed(seed: u64, suite: &Suite, coverage: &Mutex<Coverage>) -> Result<(), String> {
     let mut random = Random::new(seed);
-    let (title, first, then) = scenario(&mut random);
+    let (title, first, then) = (suite.scenario)(&mut random);
     let amount = if random.chance(500) { Amount::Some } else { Amount::Many };
-    let early = then.is_none() || random.chance(300);
+    let early = then.is_none() || (!suite.late && random.chance(300));
     let faults = if early { Faults::random(random.draw(), amount) } else { Faults::none() };
     let mut simulation = Simulation::new(first, faults).unwrap();
     let mut traces: Vec<Trace> = vec![simulation.converge(Goal::Converge)];
@@ -75,14 +88,12 @@ fn run_seed(seed: u64, coverage: &Mutex<Coverage>) -> Result<(), String> {
     let trace = traces.last().cloned().unwrap_or_default();
     Err(format!(
         "seed {seed} ({title}, {amount:?}): converged {}, broken promises {violations:#?}\n{}\n\
-         run it alone: KEELWRIGHT_SIM_SEED={seed} cargo test --test it sim::seeds",
+         run it alone: KEELWRIGHT_SIM_SEED={seed} cargo test --test it {}",
         trace.converged,
-        told(&simulation, &trace)
+        told(&simulation, &trace),
+        suite.test
     ))
 }
-
-/// Seeds that found something: see docs/track-record.md.
-const ONCE_BROKEN: [u64; 3] = [109, 391, 557];
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -90,13 +101,18 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn random_faults_never_break_a_promise_and_every_fleet_converges() {
+    run(&Suite { test: "sim::seeds", scenario, late: false, once_broken: &[109, 391, 557] });
+}
+
+/// Runs the seeds of a suite: one, as many as were asked for, or as many as there is time for.
+pub fn run(suite: &Suite) {
     let coverage = Mutex::default();
     if let Some(seed) = number("KEELWRIGHT_SIM_SEED") {
-        run_seed(seed, &coverage).unwrap_or_else(|text| panic!("{text}"));
+        run_seed(seed, suite, &coverage).unwrap_or_else(|text| panic!("{text}"));
         return;
     }
-    for seed in ONCE_BROKEN {
-        run_seed(seed, &coverage).unwrap_or_else(|text| panic!("{text}"));
+    for seed in suite.once_broken {
+        run_seed(*seed, suite, &coverage).unwrap_or_else(|text| panic!("{text}"));
     }
     let count = number("KEELWRIGHT_SIM_SEEDS");
     let first = number("KEELWRIGHT_SIM_FIRST").unwrap_or(0);
@@ -114,7 +130,7 @@ fn random_faults_never_break_a_promise_and_every_fleet_converges() {
                     if over(seed) || failures.lock().unwrap().len() >= 5 {
                         return;
                     }
-                    if let Err(text) = run_seed(seed, &coverage) {
+                    if let Err(text) = run_seed(seed, suite, &coverage) {
                         failures.lock().unwrap().push(text);
                     }
                 }

@@ -5,9 +5,13 @@ use keelwright::inventory::{HostName, Inventory, Origin, parse};
 use keelwright::sim::{Faults, Run, Simulation, Trace};
 
 pub fn inventory(text: &str) -> Inventory {
+    inventory_of("v1.37.1", text)
+}
+
+pub fn inventory_of(version: &str, text: &str) -> Inventory {
     let origin = Origin { file: "inventory.yaml", base: Utf8Path::new("/srv/cluster"), home: None };
     let text = format!(
-        "apiVersion: keelwright.dev/v1\nkind: Cluster\nmetadata: {{name: sim}}\nkubernetes: {{version: v1.37.1}}\n{text}"
+        "apiVersion: keelwright.dev/v1\nkind: Cluster\nmetadata: {{name: sim}}\nkubernetes: {{version: {version}}}\n{text}"
     );
     match parse(text.as_bytes(), &origin) {
         Ok((inventory, _)) => inventory,
@@ -23,6 +27,21 @@ pub fn stacked(control_planes: usize, workers: usize) -> Inventory {
 }
 
 pub fn hosts(control_planes: &[usize], workers: &[usize]) -> Inventory {
+    inventory(&hosts_text(control_planes, workers))
+}
+
+/// `cp-1`…, `worker-1`… of another version.
+pub fn stacked_at(version: &str, control_planes: usize, workers: usize) -> Inventory {
+    let cps: Vec<usize> = (1..=control_planes).collect();
+    let workers: Vec<usize> = (1..=workers).collect();
+    inventory_of(version, &hosts_text(&cps, &workers))
+}
+
+pub fn hosts_at(version: &str, control_planes: &[usize], workers: &[usize]) -> Inventory {
+    inventory_of(version, &hosts_text(control_planes, workers))
+}
+
+fn hosts_text(control_planes: &[usize], workers: &[usize]) -> String {
     let mut text = String::from("hosts:\n");
     for number in control_planes {
         text +=
@@ -34,7 +53,7 @@ pub fn hosts(control_planes: &[usize], workers: &[usize]) -> Inventory {
     if control_planes.len().is_multiple_of(2) {
         text += "etcd: {allowEvenMembers: true}\n";
     }
-    inventory(&text)
+    text
 }
 
 pub fn single_node() -> Inventory {
@@ -42,7 +61,12 @@ pub fn single_node() -> Inventory {
 }
 
 pub fn external_etcd() -> Inventory {
-    inventory(
+    external_etcd_at("v1.37.1")
+}
+
+pub fn external_etcd_at(version: &str) -> Inventory {
+    inventory_of(
+        version,
         "hosts:
   - {name: etcd-1, address: 192.0.2.31, roles: [etcd]}
   - {name: etcd-2, address: 192.0.2.32, roles: [etcd]}

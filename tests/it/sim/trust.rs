@@ -136,7 +136,7 @@ fn the_key_of_an_external_ca_is_on_no_machine_and_kubelets_are_renewed_by_us() {
     pass(&simulation, NINE_MONTHS);
     let look = simulation.plan(Goal::Converge).unwrap();
     let plan = text(&look.outline.unwrap(), Detail::Everything);
-    let worker: Vec<&str> = plan.split("worker-1/start").nth(1).unwrap().lines().take(3).collect();
+    let worker: Vec<&str> = plan.split("worker-1/node").nth(1).unwrap().lines().take(3).collect();
     insta::assert_snapshot!(worker.join("\n"));
     settle(&mut simulation);
 }

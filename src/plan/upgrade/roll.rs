@@ -1,0 +1,395 @@
+//! The steps that replace what runs: etcd member by member, control plane by control plane and minor by
+//! minor, then the nodes in waves. Each step ends only when what it replaced is ready again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::observe::{manifest_path, manifest_text};
+use super::parts::Parts;
+use super::path::Move;
+use crate::blueprint::{Content, HostBlueprint, api_server_port};
+use crate::inventory::{Host, HostName, MaxUnavailable};
+use crate::plan::graph::Graph;
+use crate::plan::model::{Action, Before, Planned, Reason, Stage, StepId, Target};
+use crate::plan::{PlanInput, pods};
+use crate::release::KubeVersion;
+
+const API_SERVER: &str = "kube-apiserver";
+const CONTROLLERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+const ETCD: &str = "etcd";
+const KUBELET: &str = "/usr/local/bin/kubelet";
+
+/// Everything the steps are made from.
+pub struct Rolling<'a> {
+    pub input: &'a PlanInput<'a>,
+    /// By version: those of control planes and etcd hosts.
+    pub blueprints: BTreeMap<KubeVersion, BTreeMap<HostName, HostBlueprint>>,
+    /// Of hosts that run already.
+    pub parts: BTreeMap<HostName, Parts>,
+    /// What each manifest holds when the next step comes to it.
+    pub texts: BTreeMap<(HostName, String), String>,
+}
+
+fn follows(action: Action) -> Planned {
+    Planned { action, reason: Reason::Follows }
+}
+
+fn target(host: &HostName) -> Target {
+    Target::Host(host.clone())
+}
+
+impl<'a> Rolling<'a> {
+    fn api_endpoint(&self) -> Planned {
+        let url = format!("https://127.0.0.1:{}/readyz", api_server_port(self.input.inventory));
+        follows(Action::AwaitEndpoint { component: API_SERVER.to_owned(), url })
+    }
+
+    /// Waits until a pod that was just written runs and is ready.
+    fn gate(&self, pod: &str) -> Vec<Planned> {
+        let endpoint = match pod {
+            ETCD => ("etcd", "http://127.0.0.1:2381/readyz"),
+            "kube-controller-manager" => ("kube-controller-manager", "https://127.0.0.1:10257/healthz"),
+            "kube-scheduler" => ("kube-scheduler", "https://127.0.0.1:10259/healthz"),
+            _ => return vec![follows(Action::AwaitPod { pod: pod.to_owned() }), self.api_endpoint()],
+        };
+        vec![
+            follows(Action::AwaitPod { pod: pod.to_owned() }),
+            follows(Action::AwaitEndpoint { component: endpoint.0.to_owned(), url: endpoint.1.to_owned() }),
+        ]
+    }
+
+    /// The change of one manifest to what a version wants; None: it means the same already.
+    fn manifest(&mut self, host: &HostName, pod: &str, version: KubeVersion) -> Option<Swap> {
+        let path = manifest_path(pod);
+        let file = self.blueprints.get(&version)?.get(host)?.files.get(&path)?;
+        let Content::Text(text) = &file.content else { return None };
+        let place = (host.clone(), pod.to_owned());
+        let found = self.texts.get(&place).cloned();
+        let founded = pod == ETCD && self.input.facts.host(host).is_some_and(|facts| facts.etcd.has_data);
+        if found.as_ref().is_some_and(|found| pods::same_pod(text, found, founded)) {
+            return None;
+        }
+        let before = |text: &str| Before {
+            digest: Some(crate::digest::Digest::of(text.as_bytes())),
+            mode: file.mode,
+            text: Some(text.to_owned()),
+        };
+        let write = |text: &str, old: Option<&str>| Action::WriteFile {
+            path: path.clone(),
+            mode: file.mode,
+            content: Content::Text(text.into()),
+            digest: Some(crate::digest::Digest::of(text.as_bytes())),
+            before: old.map(before),
+        };
+        let reason = match &found {
+            None => Reason::Missing,
+            Some(found) => Reason::Differs {
+                wanted: super::observe::image_tag(text).unwrap_or_default(),
+                found: super::observe::image_tag(found).unwrap_or_default(),
+            },
+        };
+        let swap = Swap {
+            write: Planned { action: write(text, found.as_deref()), reason },
+            undo: found.as_ref().map(|found| follows(write(found, Some(text)))),
+            restarts: true,
+        };
+        let text = text.to_string();
+        self.texts.insert(place, text);
+        Some(swap)
+    }
+
+    /// What a pod needs to be as the version wants it: a new manifest, or a restart for the files it reads.
+    fn swap(&mut self, host: &HostName, pod: &str, version: KubeVersion) -> Option<Swap> {
+        let is_last = version == self.input.inventory.version;
+        if let Some(swap) = self.manifest(host, pod, version) {
+            if let (true, Some(parts)) = (is_last, self.parts.get_mut(host)) {
+                parts.pods.remove(pod);
+            }
+            return Some(swap);
+        }
+        let planned = self.parts.get(host)?.pods.get(pod).filter(|_| is_last)?.first()?;
+        // A file of another mode means the same pod.
+        let restarts = matches!(planned.action, Action::RestartPod { .. });
+        Some(Swap { write: planned.clone(), undo: None, restarts })
+    }
+
+    /// One step that replaces the pods of a host's etcd or control plane, each group ready before the next.
+    /// Returns what the next turn has to wait for.
+    fn turn(
+        &mut self,
+        host: &HostName,
+        stage: Stage,
+        version: KubeVersion,
+        last: Vec<StepId>,
+        graph: &mut Graph,
+    ) -> Vec<StepId> {
+        let groups: &[&[&str]] = match stage {
+            Stage::Etcd => &[&[ETCD]],
+            _control_plane => &[&[API_SERVER], &CONTROLLERS],
+        };
+        let (mut actions, mut undo) = (Vec::new(), Vec::new());
+        for group in groups {
+            let swaps: Vec<(&str, Swap)> =
+                group.iter().filter_map(|pod| Some((*pod, self.swap(host, pod, version)?))).collect();
+            let restarted = swaps.iter().filter(|(_, swap)| swap.restarts);
+            let gates: Vec<Planned> = restarted.flat_map(|(pod, _)| self.gate(pod)).collect();
+            let back: Vec<Planned> = swaps.iter().filter_map(|(_, swap)| swap.undo.clone()).collect();
+            actions.extend(swaps.into_iter().map(|(_, swap)| swap.write));
+            actions.extend(gates.iter().cloned());
+            if !back.is_empty() {
+                undo.extend(back.into_iter().chain(gates));
+            }
+        }
+        if actions.is_empty() {
+            return last;
+        }
+        if stage == Stage::Etcd {
+            actions.insert(0, follows(Action::AwaitSpareVoter));
+            actions.push(follows(Action::AwaitSpareVoter));
+        }
+        let after: Vec<StepId> = last.iter().cloned().chain(self.own(host, graph)).collect();
+        let id = match self.hop(stage, version) {
+            Some(hop) => graph.add_labelled(target(host), stage, &hop, actions, after),
+            None => graph.add(target(host), stage, actions, after),
+        };
+        let Some(id) = id else { return last };
+        graph.undo_with(&id, undo);
+        vec![id]
+    }
+
+    /// What a turn is called that is not the last one: `1.35`, of etcd `3.6`.
+    fn hop(&self, stage: Stage, version: KubeVersion) -> Option<String> {
+        if version == self.input.inventory.version {
+            return None;
+        }
+        match stage {
+            Stage::Etcd => {
+                let etcd = crate::release::release_of(version).ok()?.etcd_version();
+                etcd.rsplit_once('.').map(|(minor, _)| minor.to_owned())
+            }
+            _control_plane => Some(version.minor().to_string()),
+        }
+    }
+
+    /// All static pods of a host that serves nobody now, as the version it is at wants them: no gate, since
+    /// they may need others that are down as well.
+    pub fn repair(&mut self, host: &HostName, at: &BTreeMap<String, KubeVersion>) -> Vec<Planned> {
+        let pods: Vec<&str> = [ETCD, API_SERVER].into_iter().chain(CONTROLLERS).collect();
+        let target_version = self.input.inventory.version;
+        let swaps = pods
+            .into_iter()
+            .filter_map(|pod| self.swap(host, pod, at.get(pod).copied().unwrap_or(target_version)));
+        swaps.map(|swap| swap.write).collect()
+    }
+
+    /// etcd members one after another, the leader last: it would only have to hand over twice.
+    pub fn etcd(
+        &mut self,
+        moves: &[Move],
+        serving: &[&Host],
+        graph: &mut Graph,
+        after: Vec<StepId>,
+    ) -> Vec<StepId> {
+        let mut last = after;
+        let releases: Vec<KubeVersion> = self.blueprints.keys().copied().collect();
+        let release_with = |wanted: &semver::Version| {
+            let has = |version: &&KubeVersion| {
+                crate::release::release_of(**version)
+                    .is_ok_and(|release| release.etcd_version() == wanted.to_string())
+            };
+            releases.iter().rev().find(has).copied()
+        };
+        let leader = |host: &HostName| {
+            self.input.facts.etcd.known().is_some_and(|etcd| {
+                etcd.members.iter().any(|member| member.leader && member.name == host.as_str())
+            })
+        };
+        let mut hops: Vec<(semver::Version, HostName)> = moves
+            .iter()
+            .filter_map(|step| match step {
+                Move::Etcd { host, to } => Some((to.clone(), host.clone())),
+                Move::ControlPlane { .. } | Move::Kubelet { .. } | Move::KubeProxy { .. } => None,
+            })
+            .collect();
+        hops.sort_by_key(|(to, host)| (to.clone(), leader(host)));
+        let target_version = self.input.inventory.version;
+        let mut rest: Vec<&&Host> = serving.iter().collect();
+        rest.sort_by_key(|host| leader(&host.name));
+        let rest: Vec<HostName> = rest.into_iter().map(|host| host.name.clone()).collect();
+        for (to, host) in hops {
+            let Some(release) = release_with(&to) else { continue };
+            last = self.turn(&host, Stage::Etcd, release, last, graph);
+        }
+        for host in rest {
+            last = self.turn(&host, Stage::Etcd, target_version, last, graph);
+        }
+        last
+    }
+
+    /// What of the host itself must have been before anything on it is replaced.
+    fn own(&self, host: &HostName, graph: &Graph) -> Vec<StepId> {
+        let stages = [Stage::Prepare, Stage::Start];
+        let mut own: Vec<StepId> =
+            stages.iter().filter_map(|stage| graph.find(&target(host), *stage)).collect();
+        own.extend(graph.find(&Target::Operator, Stage::Mint));
+        own
+    }
+
+    /// Control planes one after another, all on a minor before the first goes to the next.
+    pub fn control_planes(
+        &mut self,
+        moves: &[Move],
+        serving: &[&Host],
+        graph: &mut Graph,
+        after: Vec<StepId>,
+    ) -> Vec<StepId> {
+        let target_version = self.input.inventory.version;
+        let hops = moves.iter().filter_map(|step| match step {
+            Move::ControlPlane { host, to } => Some((host.clone(), *to)),
+            Move::Etcd { .. } | Move::Kubelet { .. } | Move::KubeProxy { .. } => None,
+        });
+        let rest = serving
+            .iter()
+            .filter(|host| host.is_control_plane())
+            .map(|host| (host.name.clone(), target_version));
+        let mut last = after;
+        for (host, to) in hops.chain(rest).collect::<Vec<_>>() {
+            last = self.turn(&host, Stage::ControlPlane, to, last, graph);
+        }
+        last
+    }
+
+    /// The kubelet and the runtime of one host.
+    fn node_step(
+        &mut self,
+        host: &Host,
+        drains: bool,
+        after: Vec<StepId>,
+        graph: &mut Graph,
+    ) -> Option<StepId> {
+        let mut changes = self.parts.get(&host.name).map(|parts| parts.node.clone()).unwrap_or_default();
+        let node = self.input.facts.api.known().and_then(|api| api.nodes.get(&host.name));
+        let version = self.input.inventory.version;
+        let behind = node.is_some_and(|node| node.kubelet_version != version.to_string());
+        if behind && !changes.iter().any(|planned| matches!(&planned.action, Action::RestartUnit { unit } if unit == "kubelet.service")) {
+            let action = Action::RestartUnit { unit: "kubelet.service".to_owned() };
+            changes.push(Planned { action, reason: Reason::Changed { what: KUBELET.to_owned() } });
+        }
+        let ours = node.is_some_and(|node| crate::facts::is_cordoned_by_us(&node.live));
+        if changes.is_empty() && !ours {
+            return None;
+        }
+        let pods = self.static_pods(&host.name);
+        let runs_etcd = pods.iter().any(|pod| pod == ETCD);
+        let mut actions = Vec::new();
+        if runs_etcd && !changes.is_empty() {
+            actions.push(follows(Action::AwaitSpareVoter));
+        }
+        if node.is_some() && drains && !changes.is_empty() {
+            actions.push(follows(Action::Drain { node: host.name.clone() }));
+        }
+        // A kubelet of another minor makes every static pod anew. This way that happens here and now.
+        let remakes = drains && !pods.is_empty() && !changes.is_empty();
+        if remakes {
+            actions.push(follows(Action::PauseKubelet));
+            actions.extend(pods.iter().rev().map(|pod| follows(Action::RestartPod { pod: pod.clone() })));
+        }
+        actions.extend(changes);
+        if remakes {
+            actions.extend(pods.iter().flat_map(|pod| self.gate(pod)));
+        }
+        if node.is_some() {
+            let kubelet = Some(version);
+            actions.push(follows(Action::AwaitNode { node: host.name.clone(), kubelet }));
+        }
+        if runs_etcd && remakes {
+            actions.push(follows(Action::AwaitSpareVoter));
+        }
+        if node.is_some() && (drains || ours) {
+            actions.push(follows(Action::Uncordon { node: host.name.clone() }));
+        }
+        let mut needs = after;
+        needs.extend(self.own(&host.name, graph));
+        graph.add(target(&host.name), Stage::Node, actions, needs)
+    }
+
+    /// Static pods of a host as they are stopped from the last to the first.
+    fn static_pods(&self, host: &HostName) -> Vec<String> {
+        [ETCD, API_SERVER]
+            .into_iter()
+            .chain(CONTROLLERS)
+            .filter(|pod| self.texts.contains_key(&(host.clone(), (*pod).to_owned())))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Nodes that serve the control plane or etcd: one at a time.
+    pub fn serving_nodes(
+        &mut self,
+        serving: &[&Host],
+        drained: &BTreeSet<HostName>,
+        graph: &mut Graph,
+        after: Vec<StepId>,
+    ) -> Vec<StepId> {
+        let mut last = after;
+        for host in serving {
+            let drains = drained.contains(&host.name);
+            last = self.node_step(host, drains, last.clone(), graph).map_or(last, |id| vec![id]);
+        }
+        last
+    }
+
+    /// Workers in waves: a wave begins when everybody of the one before is back.
+    pub fn workers(
+        &mut self,
+        workers: &[&Host],
+        drained: &BTreeSet<HostName>,
+        graph: &mut Graph,
+        after: Vec<StepId>,
+    ) {
+        let size = wave_size(self.input.inventory.policy.max_unavailable, workers.len());
+        let mut last = after;
+        let mut wave = Vec::new();
+        for host in workers {
+            let drains = drained.contains(&host.name);
+            let Some(id) = self.node_step(host, drains, last.clone(), graph) else { continue };
+            wave.push(id);
+            if wave.len() >= size {
+                last = std::mem::take(&mut wave);
+            }
+        }
+    }
+}
+
+/// One change of a static pod, and the way back.
+struct Swap {
+    write: Planned,
+    undo: Option<Planned>,
+    /// The pod starts anew for it.
+    restarts: bool,
+}
+
+/// How many workers may be out of service at once: at least one, or nothing would ever change.
+pub fn wave_size(policy: MaxUnavailable, workers: usize) -> usize {
+    let size = match policy {
+        MaxUnavailable::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        MaxUnavailable::Percent(percent) => workers * usize::from(percent) / 100,
+    };
+    size.max(1)
+}
+
+/// What each static pod's manifest holds now.
+pub fn texts(
+    input: &PlanInput<'_>,
+    blueprints: &BTreeMap<HostName, HostBlueprint>,
+) -> BTreeMap<(HostName, String), String> {
+    let mut texts = BTreeMap::new();
+    for (name, blueprint) in blueprints {
+        let Some(facts) = input.facts.host(name) else { continue };
+        for pod in [ETCD, API_SERVER].into_iter().chain(CONTROLLERS) {
+            if let Some(text) = manifest_text(facts, blueprint, pod) {
+                texts.insert((name.clone(), pod.to_owned()), text);
+            }
+        }
+    }
+    texts
+}

@@ -1,0 +1,111 @@
+//! Upgrades: every intermediate state is legal, whatever fails.
+
+use std::time::Duration;
+
+use keelwright::inventory::Inventory;
+use keelwright::plan::show::{Detail, text};
+use keelwright::plan::{Goal, Stage};
+use keelwright::sim::random::Random;
+use keelwright::sim::{Faults, Run, Simulation};
+
+use super::seeds::{Suite, run};
+use super::support::{external_etcd_at, hosts_at, name, settle, stacked_at};
+
+/// A cluster of an older version that works, and the wish for a newer one.
+fn upgrading(from: &str, to: &str, control_planes: usize, workers: usize, faults: Faults) -> Simulation {
+    let mut simulation = Simulation::new(stacked_at(from, control_planes, workers), Faults::none()).unwrap();
+    settle(&mut simulation);
+    simulation.edit(stacked_at(to, control_planes, workers)).unwrap();
+    simulation.fleet.world().faults = faults;
+    simulation
+}
+
+#[test]
+fn three_minors_in_one_apply() {
+    let mut simulation = upgrading("v1.34.4", "v1.37.1", 3, 2, Faults::none());
+    let outline = simulation.plan(Goal::Converge).unwrap().outline.unwrap();
+    insta::assert_snapshot!(text(&outline, Detail::Steps));
+    let drains = |host: &str| {
+        let step = outline.plan.steps.iter().find(|step| step.id.0 == format!("{host}/node")).unwrap();
+        assert_eq!(step.stage, Stage::Node);
+        serde_json::to_string(&step.actions).unwrap().matches("\"do\":\"drain\"").count()
+    };
+    for host in ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"] {
+        assert_eq!(drains(host), 1, "{host}");
+    }
+    settle(&mut simulation);
+}
+
+/// What runs on a control plane: etcd's and the API server's image.
+fn images(simulation: &Simulation, host: &str) -> Vec<String> {
+    let world = simulation.fleet.world();
+    let pods = &world.hosts[&name(host)].pods;
+    ["etcd", "kube-apiserver"].map(|pod| pods[pod].manifest.image.clone()).into()
+}
+
+#[test]
+fn a_control_plane_that_does_not_come_up_is_put_back_and_the_others_are_left_alone() {
+    let mut simulation = upgrading("v1.36.4", "v1.37.1", 3, 1, Faults::none());
+    let poison = (name("cp-2"), "registry.k8s.io/kube-apiserver:v1.37.1".to_owned());
+    simulation.fleet.world().poisoned = Some(poison);
+    let round = simulation.apply(Goal::Converge);
+    let Run::Ran(outcome) = &round.run else { panic!("{:?}", round.run) };
+    let failed: Vec<String> = outcome.failed.iter().map(|(id, failure)| format!("{id}: {failure}")).collect();
+    assert!(
+        matches!(failed.as_slice(), [one] if one.starts_with("cp-2/control-plane") && one.ends_with("what was there before is back")),
+        "{failed:#?}"
+    );
+    let api = |version: &str| {
+        vec!["registry.k8s.io/etcd:3.7.0-0".to_owned(), format!("registry.k8s.io/kube-apiserver:{version}")]
+    };
+    assert_eq!(images(&simulation, "cp-1"), api("v1.37.1"));
+    assert_eq!(images(&simulation, "cp-2"), api("v1.36.4"));
+    assert_eq!(images(&simulation, "cp-3"), api("v1.36.4"));
+    for host in ["cp-1", "cp-2", "cp-3"] {
+        assert!(simulation.fleet.world().kube_ready(&name(host)).is_ok(), "{host}");
+    }
+    simulation.fleet.world().poisoned = None;
+    settle(&mut simulation);
+}
+
+#[test]
+fn downgrades_skips_and_blind_upgrades_are_refused() {
+    let refused = |simulation: &mut Simulation, part: &str| {
+        let before = simulation.fleet.world().writes;
+        let round = simulation.apply(Goal::Converge);
+        let Run::Refused(error) = &round.run else { panic!("{:?}", round.run) };
+        let said = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        assert!(said.contains(part), "{part:?} is not in {said:?}");
+        assert_eq!(simulation.fleet.world().writes, before);
+    };
+    let mut back = upgrading("v1.37.1", "v1.36.4", 1, 0, Faults::none());
+    refused(&mut back, "downgrades are not supported");
+    let mut skipping = upgrading("v1.34.4", "v1.37.1", 1, 0, Faults::none());
+    skipping.passing.clear();
+    refused(&mut skipping, "passes 1.35, 1.36");
+    let mut blind = upgrading("v1.36.4", "v1.37.1", 3, 0, Faults::none());
+    blind.fleet.world().hosts.get_mut(&name("cp-3")).unwrap().unreachable_until = Duration::MAX;
+    refused(&mut blind, "cp-3 cannot be reached");
+}
+
+fn scenario(random: &mut Random) -> (&'static str, Inventory, Option<Inventory>) {
+    let target = "v1.37.1";
+    match random.below(7) {
+        0 => ("1+1 over three minors", stacked_at("v1.34.4", 1, 1), Some(stacked_at(target, 1, 1))),
+        1 => ("3+1 over three minors", stacked_at("v1.34.4", 3, 1), Some(stacked_at(target, 3, 1))),
+        2 => ("3+2 over one minor", stacked_at("v1.36.4", 3, 2), Some(stacked_at(target, 3, 2))),
+        3 => ("external etcd", external_etcd_at("v1.35.4"), Some(external_etcd_at(target))),
+        4 => ("a new patch", stacked_at("v1.37.0", 3, 1), Some(stacked_at(target, 3, 1))),
+        5 => (
+            "others join meanwhile",
+            hosts_at("v1.35.4", &[1, 2, 3], &[1]),
+            Some(hosts_at(target, &[1, 2, 3, 4, 5], &[1, 2])),
+        ),
+        _ => ("5+0 over two minors", stacked_at("v1.35.4", 5, 0), Some(stacked_at(target, 5, 0))),
+    }
+}
+
+#[test]
+fn random_faults_never_leave_the_policy_and_every_upgrade_ends() {
+    run(&Suite { test: "sim::upgrade", scenario, late: true, once_broken: &[] });
+}
