@@ -332,7 +332,7 @@ impl<'a> Members<'a> {
         let hosts = self.rolling.input.inventory.hosts.keys();
         for host in hosts.filter(|host| !self.rolling.parts.contains_key(*host)) {
             let target = Target::Host(host.clone());
-            for stage in [Stage::AddMember, Stage::Start] {
+            for stage in [Stage::Prepare, Stage::AddMember, Stage::Start] {
                 let Some(step) = graph.find(&target, stage) else { continue };
                 control_planes.iter().for_each(|after| graph.wait_for(&step, after.clone()));
             }

@@ -136,7 +136,8 @@ impl<'a> Rolling<'a> {
             actions.extend(swaps.into_iter().map(|(_, swap)| swap.write));
             actions.extend(gates.iter().cloned());
             if !back.is_empty() {
-                undo.extend(back.into_iter().chain(gates));
+                // The last first: controllers may never be newer than the API server beside them.
+                undo.splice(0..0, back.into_iter().chain(gates));
             }
         }
         if actions.is_empty() {
