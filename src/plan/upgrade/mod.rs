@@ -305,6 +305,10 @@ impl<'a> Members<'a> {
             last.extend(super::cluster::access_objects(input, graph));
             last.extend(self.snapshot(graph, last.clone()));
         }
+        // More voters can spare one more easily, unless those that join wait for the new version.
+        if !rolls {
+            last.extend(graph.of_stage(Stage::PromoteMember));
+        }
         last = self.rolling.etcd(&moves, &etcd, graph, last);
         last = self.rolling.control_planes(&moves, &control_planes, graph, last);
         let control_planes_done = last.clone();
