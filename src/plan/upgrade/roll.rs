@@ -191,14 +191,6 @@ impl<'a> Rolling<'a> {
         after: Vec<StepId>,
     ) -> Vec<StepId> {
         let mut last = after;
-        let releases: Vec<KubeVersion> = self.blueprints.keys().copied().collect();
-        let release_with = |wanted: &semver::Version| {
-            let has = |version: &&KubeVersion| {
-                crate::release::release_of(**version)
-                    .is_ok_and(|release| release.etcd_version() == wanted.to_string())
-            };
-            releases.iter().rev().find(has).copied()
-        };
         let leader = |host: &HostName| {
             self.input.facts.etcd.known().is_some_and(|etcd| {
                 etcd.members.iter().any(|member| member.leader && member.name == host.as_str())
@@ -217,7 +209,7 @@ impl<'a> Rolling<'a> {
         rest.sort_by_key(|host| leader(&host.name));
         let rest: Vec<HostName> = rest.into_iter().map(|host| host.name.clone()).collect();
         for (to, host) in hops {
-            let Some(release) = release_with(&to) else { continue };
+            let Some(release) = super::with_etcd(self.input, &to) else { continue };
             last = self.turn(&host, Stage::Etcd, release, last, graph);
         }
         for host in rest {
