@@ -7,7 +7,7 @@ use super::model::{Action, Planned};
 use crate::blueprint::{Content, OsFamily};
 use crate::command::Command;
 use crate::pki::SecretContent;
-use crate::script::{Op, Payload};
+use crate::script::{Op, Payload, WILL_NOT_COME};
 
 /// Seconds a host waits for containerd to answer after starting it.
 const RUNTIME_DEADLINE: u32 = 60;
@@ -15,6 +15,12 @@ const RUNTIME_DEADLINE: u32 = 60;
 const POD_STOP_SECONDS: u32 = 30;
 /// Seconds a static pod has to start and to become ready: kubeadm's.
 const POD_DEADLINE: u32 = 300;
+/// A container that has ended so often is not waited for any longer: the kubelet would start it again after
+/// ten seconds, twenty, forty.
+const CRASHES: u32 = 3;
+/// These end whenever they find no API server, and one may be starting beside them.
+const BESIDE_THE_API_SERVER: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+const PATIENCE: u32 = 3;
 /// Where the host keeps artifacts, by hash.
 pub const ARTIFACT_STORE: &str = "/var/lib/keelwright/artifacts";
 
@@ -134,12 +140,7 @@ fn lower_action<E>(
         }
         Action::PauseKubelet => ops.push(run(["systemctl", "stop", "kubelet.service"], "it is exchanged")),
         Action::AwaitPod { pod } => ops.push(await_pod(pod)),
-        Action::AwaitEndpoint { component, url } => ops.push(Op::Await {
-            // The endpoint's certificate is its own; nothing secret is said to it, and it is this host.
-            command: Command::new(["curl", "-fsk", "--max-time", "5", "-o", "/dev/null", "--", url]),
-            what: component.clone(),
-            deadline: POD_DEADLINE,
-        }),
+        Action::AwaitEndpoint { component, url } => ops.push(await_endpoint(component, url)),
         Action::ImportImage { sha256, .. } => {
             let archive = format!("{ARTIFACT_STORE}/{sha256}");
             ops.push(run(
@@ -178,6 +179,27 @@ made=$(crictl ps --name '^{pod}$' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-
 [ -n \"$made\" ] && [ \"$made\" -gt \"$written\" ] && [ \"$made\" -gt \"$started\" ]"
     );
     Op::Await { command: Command::new(["sh", "-c", &script]), what: pod.to_owned(), deadline: POD_DEADLINE }
+}
+
+/// Waits until a component says on its own endpoint that it is ready; one that ends again and again never will.
+fn await_endpoint(component: &str, url: &str) -> Op {
+    let url = crate::command::quote(url);
+    let often = CRASHES + if BESIDE_THE_API_SERVER.contains(&component) { PATIENCE } else { 0 };
+    // The endpoint's certificate is its own; nothing secret is said to it, and it is this host.
+    let script = format!(
+        "curl -fsk --max-time 5 -o /dev/null -- {url} && exit
+newest=$(crictl ps -a -q --name '^{component}$' | head -n1)
+[ -n \"$newest\" ] || exit 1
+state=$(crictl inspect \"$newest\")
+case $state in *CONTAINER_EXITED*) ;; *) exit 1 ;; esac
+ended=$(printf %s \"$state\" | sed -n 's/.*\"attempt\": *\\([0-9]*\\).*/\\1/p' | head -n1)
+[ $((${{ended:-0}} + 1)) -ge {often} ] || exit 1
+echo \"{component} ended {often} times; what it said last:\"
+crictl logs --tail 3 \"$newest\" 2>&1
+exit {WILL_NOT_COME}"
+    );
+    let command = Command::new(["sh", "-c", &script]);
+    Op::Await { command, what: component.to_owned(), deadline: POD_DEADLINE }
 }
 
 pub(super) fn run<const N: usize>(argv: [&str; N], because: &str) -> Op {
