@@ -171,35 +171,43 @@ fn lower_action<E>(
 
 /// A container that is older than its manifest, or than the kubelet, is about to be replaced.
 fn await_pod(pod: &str) -> Op {
-    let script = format!(
+    let check = format!(
         "written=$(stat -c %.9Y /etc/kubernetes/manifests/{pod}.yaml | tr -d .)
 started=$(systemctl show -p ActiveEnterTimestamp --value kubelet.service)
 started=$(date -d \"$started\" +%s%N)
 made=$(crictl ps --name '^{pod}$' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-9]*\\)\".*/\\1/p' | sort -n | tail -n1)
-[ -n \"$made\" ] && [ \"$made\" -gt \"$written\" ] && [ \"$made\" -gt \"$started\" ]"
+[ -n \"$made\" ] && [ \"$made\" -gt \"$written\" ] && [ \"$made\" -gt \"$started\" ] && exit"
     );
-    Op::Await { command: Command::new(["sh", "-c", &script]), what: pod.to_owned(), deadline: POD_DEADLINE }
+    await_container(pod, &check)
 }
 
-/// Waits until a component says on its own endpoint that it is ready; one that ends again and again never will.
+/// Waits until a component says on its own endpoint that it is ready.
 fn await_endpoint(component: &str, url: &str) -> Op {
-    let url = crate::command::quote(url);
-    let often = CRASHES + if BESIDE_THE_API_SERVER.contains(&component) { PATIENCE } else { 0 };
     // The endpoint's certificate is its own; nothing secret is said to it, and it is this host.
+    let check = format!("curl -fsk --max-time 5 -o /dev/null -- {} && exit", crate::command::quote(url));
+    await_container(component, &check)
+}
+
+/// Repeats a check, and gives up on a container of a new pod that ends again and again: it never will be ready.
+fn await_container(pod: &str, check: &str) -> Op {
+    let often = CRASHES + if BESIDE_THE_API_SERVER.contains(&pod) { PATIENCE } else { 0 };
     let script = format!(
-        "curl -fsk --max-time 5 -o /dev/null -- {url} && exit
-newest=$(crictl ps -a -q --name '^{component}$' | head -n1)
+        "{check}
+born=$(crictl pods --namespace kube-system --name '^{pod}-' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-9]*\\).*/\\1/p' | sort -n | tail -n1)
+[ $((${{born:-0}} + {POD_DEADLINE}000000000)) -gt \"$(date +%s%N)\" ] || exit 1
+newest=$(crictl ps -a -q --name '^{pod}$' | head -n1)
 [ -n \"$newest\" ] || exit 1
 state=$(crictl inspect \"$newest\")
 case $state in *CONTAINER_EXITED*) ;; *) exit 1 ;; esac
 ended=$(printf %s \"$state\" | sed -n 's/.*\"attempt\": *\\([0-9]*\\).*/\\1/p' | head -n1)
 [ $((${{ended:-0}} + 1)) -ge {often} ] || exit 1
-echo \"{component} ended {often} times; what it said last:\"
+echo \"{pod} ended again and again; what was said last:\"
+printf %s \"$state\" | sed -n 's/.*\"message\": *\"\\(..*\\)\".*/\\1/p' | head -n1
 crictl logs --tail 3 \"$newest\" 2>&1
 exit {WILL_NOT_COME}"
     );
     let command = Command::new(["sh", "-c", &script]);
-    Op::Await { command, what: component.to_owned(), deadline: POD_DEADLINE }
+    Op::Await { command, what: pod.to_owned(), deadline: POD_DEADLINE }
 }
 
 pub(super) fn run<const N: usize>(argv: [&str; N], because: &str) -> Op {
