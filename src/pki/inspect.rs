@@ -11,7 +11,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::X509Name;
 
 use super::pem::{self, PemError};
-use super::spec::{CertificateSpec, Usage};
+use super::spec::{CLUSTER_ADMINS, CertificateSpec, KUBELET_CLIENT, Usage};
 
 /// The fields of a certificate that decide whether it fits. Hashes and identifiers are lower-case hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +159,13 @@ fn algorithm(certificate: &X509Certificate<'_>) -> String {
     }
 }
 
+/// kubeadm gave this certificate an organization until 1.35 and none since, and a renewal keeps the subject:
+/// both are right in every version, and an upgrade renews nothing for it.
+fn is_either_way(facts: &CertificateFacts) -> bool {
+    facts.common_name == KUBELET_CLIENT
+        && facts.organization.as_deref().is_none_or(|organization| organization == CLUSTER_ADMINS)
+}
+
 /// Whether a certificate says what `spec` wants and was signed by `issuer` (by itself: for a CA).
 ///
 /// Dates are not judged (that takes a clock, see [`super::spec::renewal_due`]), nor is the key's
@@ -171,7 +178,7 @@ pub fn satisfies(
     if facts.common_name != spec.common_name {
         return Err(Mismatch::CommonName { have: facts.common_name.clone(), want: spec.common_name.clone() });
     }
-    if facts.organization != spec.organization {
+    if facts.organization != spec.organization && !is_either_way(facts) {
         return Err(Mismatch::Organization {
             have: facts.organization.clone(),
             want: spec.organization.clone(),

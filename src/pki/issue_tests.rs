@@ -113,6 +113,30 @@ fn a_certificate_that_differs_says_how() {
     assert_eq!(satisfies(&facts, &reordered, &root.facts), Ok(()));
 }
 
+/// Clusters that began before 1.36 have it with the organization, and renewals keep that.
+#[test]
+fn the_api_servers_client_certificate_is_right_with_and_without_its_organization() {
+    let (root, _, authority) = ca(KeyAlgorithm::EcdsaP256);
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let of = |organization| {
+        certificates(&cluster(0), organization)
+            .remove(&KeyId("cp-1/apiserver-kubelet-client".into()))
+            .unwrap()
+    };
+    let (old, new) = (of(Some("kubeadm:cluster-admins")), of(None));
+    for (made, wanted) in [(&old, &new), (&new, &old), (&old, &old), (&new, &new)] {
+        let facts = authority.issue(made, &key, NOW).unwrap().facts;
+        assert_eq!(satisfies(&facts, wanted, &root.facts), Ok(()));
+    }
+    let facts = authority.issue(&of(Some("system:masters")), &key, NOW).unwrap().facts;
+    assert!(matches!(satisfies(&facts, &new, &root.facts), Err(Mismatch::Organization { .. })));
+    let mut other = new.clone();
+    other.common_name = "somebody".into();
+    let facts = authority.issue(&other, &key, NOW).unwrap().facts;
+    other.organization = Some("kubeadm:cluster-admins".into());
+    assert!(matches!(satisfies(&facts, &other, &root.facts), Err(Mismatch::Organization { .. })));
+}
+
 #[test]
 fn keys_are_in_kubeadms_form_and_are_read_back() {
     for (algorithm, label) in BOTH.into_iter().zip(["EC PRIVATE KEY", "RSA PRIVATE KEY"]) {

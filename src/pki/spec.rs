@@ -130,6 +130,11 @@ impl CertificateSpec {
     }
 }
 
+/// The group that kubeadm binds to cluster-admin.
+pub const CLUSTER_ADMINS: &str = "kubeadm:cluster-admins";
+/// Who an API server is to the kubelets.
+pub const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+
 /// Key pairs without a certificate.
 pub fn bare_keys() -> BTreeSet<KeyId> {
     BTreeSet::from([KeyId::service_account()])
@@ -152,7 +157,7 @@ pub fn certificates(
     let client = |issuer: KeyId, name: &str, organization: Option<&str>| {
         CertificateSpec::client(issuer, name.to_owned(), organization, algorithm)
     };
-    wanted.insert(KeyId::admin(), client(KeyId::ca(), "kubernetes-admin", Some("kubeadm:cluster-admins")));
+    wanted.insert(KeyId::admin(), client(KeyId::ca(), "kubernetes-admin", Some(CLUSTER_ADMINS)));
     wanted
         .insert(KeyId::super_admin(), client(KeyId::ca(), "kubernetes-super-admin", Some("system:masters")));
     for host in inventory.control_planes() {
@@ -160,7 +165,7 @@ pub fn certificates(
         wanted.insert(id("apiserver"), api_server(inventory, host));
         wanted.insert(
             id("apiserver-kubelet-client"),
-            client(KeyId::ca(), "kube-apiserver-kubelet-client", apiserver_kubelet_client_organization),
+            client(KeyId::ca(), KUBELET_CLIENT, apiserver_kubelet_client_organization),
         );
         wanted.insert(id("front-proxy-client"), client(KeyId::front_proxy_ca(), "front-proxy-client", None));
         wanted.insert(

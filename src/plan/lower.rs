@@ -21,6 +21,9 @@ const CRASHES: u32 = 3;
 /// These end whenever they find no API server, and one may be starting beside them.
 const BESIDE_THE_API_SERVER: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
 const PATIENCE: u32 = 3;
+/// When the kubelet that runs now was started, in nanoseconds since 1970.
+const KUBELET_STARTED: &str = "started=$(systemctl show -p ActiveEnterTimestamp --value kubelet.service)
+started=$(date -d \"$started\" +%s%N)";
 /// Where the host keeps artifacts, by hash.
 pub const ARTIFACT_STORE: &str = "/var/lib/keelwright/artifacts";
 
@@ -173,8 +176,7 @@ fn lower_action<E>(
 fn await_pod(pod: &str) -> Op {
     let check = format!(
         "written=$(stat -c %.9Y /etc/kubernetes/manifests/{pod}.yaml | tr -d .)
-started=$(systemctl show -p ActiveEnterTimestamp --value kubelet.service)
-started=$(date -d \"$started\" +%s%N)
+{KUBELET_STARTED}
 made=$(crictl ps --name '^{pod}$' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-9]*\\)\".*/\\1/p' | sort -n | tail -n1)
 [ -n \"$made\" ] && [ \"$made\" -gt \"$written\" ] && [ \"$made\" -gt \"$started\" ] && exit"
     );
@@ -189,16 +191,21 @@ fn await_endpoint(component: &str, url: &str) -> Op {
 }
 
 /// Repeats a check, and gives up on a container of a new pod that ends again and again: it never will be ready.
+/// What was made before the kubelet started, or long ago, is of another story.
 fn await_container(pod: &str, check: &str) -> Op {
     let often = CRASHES + if BESIDE_THE_API_SERVER.contains(&pod) { PATIENCE } else { 0 };
     let script = format!(
         "{check}
 born=$(crictl pods --namespace kube-system --name '^{pod}-' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-9]*\\).*/\\1/p' | sort -n | tail -n1)
 [ $((${{born:-0}} + {POD_DEADLINE}000000000)) -gt \"$(date +%s%N)\" ] || exit 1
+{KUBELET_STARTED}
+[ \"$born\" -gt \"$started\" ] || exit 1
 newest=$(crictl ps -a -q --name '^{pod}$' | head -n1)
 [ -n \"$newest\" ] || exit 1
 state=$(crictl inspect \"$newest\")
 case $state in *CONTAINER_EXITED*) ;; *) exit 1 ;; esac
+made=$(printf %s \"$state\" | sed -n 's/.*\"createdAt\": *\"\\([^\"]*\\)\".*/\\1/p' | head -n1)
+[ \"$(date -d \"$made\" +%s%N)\" -gt \"$started\" ] || exit 1
 ended=$(printf %s \"$state\" | sed -n 's/.*\"attempt\": *\\([0-9]*\\).*/\\1/p' | head -n1)
 [ $((${{ended:-0}} + 1)) -ge {often} ] || exit 1
 echo \"{pod} ended again and again; what was said last:\"

@@ -48,7 +48,11 @@ impl World {
     fn refresh_node(&mut self, name: &HostName) {
         self.settle(name);
         let Some(host) = self.hosts.get(name) else { return };
-        let kubelet = host.runs_pods();
+        let broken = self.kubelet_version(name).is_some_and(|version| {
+            let poisoned = (name.clone(), format!("kubelet:{version}"));
+            self.poisoned.as_ref() == Some(&poisoned)
+        });
+        let kubelet = host.runs_pods() && !broken;
         let standalone = !host.host.is_node();
         let has_network = match &self.network {
             PodNetwork::Files => host.disk.below("/etc/cni/net.d").next().is_some(),

@@ -53,7 +53,7 @@ pub struct World {
     pub writes: u64,
     /// The operator asked for the whole cluster to go.
     pub resetting: bool,
-    /// An image that never becomes ready on a host.
+    /// An image, or `kubelet:VERSION`, that never becomes ready on a host.
     pub poisoned: Option<(HostName, String)>,
 }
 

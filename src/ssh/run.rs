@@ -61,7 +61,12 @@ pub(crate) async fn run_stage(
         let attempt = attempt(remote, host, &stage, &payload, &mut progress);
         let reason = match timeout(left, attempt).await {
             Err(_) => return Err(deadline(script)),
-            Ok(Ok(end)) => return ended(script, end),
+            Ok(Ok(Attempt::Ended(end))) => return ended(script, end),
+            // However often it is asked: what ran is gone.
+            Ok(Ok(Attempt::Rebooted)) => {
+                let reason = format!("{host} was booted while stage {} ran", stage.id());
+                return Err(RemoteError::Lost { reason });
+            }
             Ok(Err(ExecError::Fatal(error))) if progress.sent && passes(&error) => error.to_string(),
             Ok(Err(ExecError::Fatal(error))) => return Err(error),
             Ok(Err(ExecError::Lost(reason))) => reason,
@@ -85,6 +90,12 @@ fn passes(error: &RemoteError) -> bool {
     }
 }
 
+/// What one connection told.
+enum Attempt {
+    Ended(StageEnd),
+    Rebooted,
+}
+
 /// One connection's worth.
 async fn attempt(
     remote: &SshRemote,
@@ -92,7 +103,7 @@ async fn attempt(
     stage: &RenderedStage,
     payload: &SharedPayload,
     progress: &mut Progress,
-) -> Result<StageEnd, ExecError> {
+) -> Result<Attempt, ExecError> {
     let eager = !progress.sent;
     let mut exec = remote.start(host, &stage.launcher(eager, progress.boot.as_deref())).await?;
     let (writer, output) = (&exec.writer, &mut exec.output);
@@ -127,10 +138,7 @@ async fn attempt(
                     under_way = true;
                 }
                 StageEvent::Attached => {}
-                StageEvent::Rebooted => {
-                    let reason = format!("{host} was booted while stage {} ran", stage.id());
-                    return Err(ExecError::Fatal(RemoteError::Lost { reason }));
-                }
+                StageEvent::Rebooted => return Ok(Attempt::Rebooted),
                 StageEvent::Fenced(newest) => {
                     return Err(ExecError::Fatal(RemoteError::Fenced { own: stage.epoch(), newest }));
                 }
@@ -145,7 +153,7 @@ async fn attempt(
                         writer.eof().await
                     };
                     let _ = timeout(ACK_PATIENCE, acknowledge).await;
-                    return Ok(end);
+                    return Ok(Attempt::Ended(end));
                 }
             }
         }

@@ -282,6 +282,9 @@ impl Cluster {
     }
 }
 
+/// Longer than any one step may take.
+const STEP_DEADLINE: Duration = Duration::from_secs(600);
+
 /// An apply that runs.
 pub struct Apply {
     child: Child,
@@ -303,7 +306,9 @@ impl Apply {
 
     /// Kills it with SIGKILL when so many steps are done, unless it ends before that.
     pub fn kill_at(&mut self, steps: usize) -> ExitStatus {
+        let deadline = Instant::now() + STEP_DEADLINE;
         loop {
+            assert!(Instant::now() < deadline, "apply stands still:\n{}", self.text());
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }

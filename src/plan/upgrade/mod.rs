@@ -2,6 +2,7 @@
 //! policy allows: what runs ([`versions`], `observe`), the moves ([`path`]), what each host's changes disturb
 //! (`parts`), and the steps (`roll`).
 
+mod back;
 pub mod concerns;
 mod cost;
 mod etcd;

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::back::back;
 use super::observe::manifest_text;
 use super::parts::Parts;
 use super::path::Move;
@@ -212,6 +213,20 @@ impl<'a> Rolling<'a> {
             actions.push(follows(Action::PauseKubelet));
             actions.extend(pods.iter().rev().map(|pod| follows(Action::RestartPod { pod: pod.clone() })));
         }
+        let undo = node.and_then(|node| {
+            let facts = self.input.facts.host(&host.name)?;
+            let old = KubeVersion::parse(&node.kubelet_version).ok()?;
+            let stop = actions
+                .iter()
+                .filter(|planned| matches!(planned.action, Action::PauseKubelet | Action::RestartPod { .. }));
+            let mut undo: Vec<Planned> = stop.cloned().collect();
+            undo.extend(back(&changes, facts)?);
+            undo.extend(pods.iter().filter(|_| remakes).flat_map(|pod| self.gate(pod)));
+            undo.push(follows(Action::AwaitNode { node: host.name.clone(), kubelet: Some(old) }));
+            undo.extend(drains.then(|| follows(Action::Uncordon { node: host.name.clone() })));
+            Some(undo)
+        });
+        let changes_something = !changes.is_empty();
         actions.extend(changes);
         if remakes {
             actions.extend(pods.iter().flat_map(|pod| self.gate(pod)));
@@ -228,7 +243,9 @@ impl<'a> Rolling<'a> {
         }
         let mut needs = after;
         needs.extend(self.own(&host.name, graph));
-        graph.add(target(&host.name), Stage::Node, actions, needs)
+        let id = graph.add(target(&host.name), Stage::Node, actions, needs)?;
+        graph.undo_with(&id, undo.filter(|_| changes_something).unwrap_or_default());
+        Some(id)
     }
 
     /// Static pods of a host as they are stopped from the last to the first.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keelwright::inventory::Inventory;
 use keelwright::plan::show::{Detail, text};
-use keelwright::plan::{Goal, Stage};
+use keelwright::plan::{Action, Goal, Stage};
 use keelwright::sim::random::Random;
 use keelwright::sim::{Fault, Faults, Run, Simulation};
 
@@ -37,6 +37,27 @@ fn three_minors_in_one_apply() {
     settle(&mut simulation);
 }
 
+/// What a step does, as the plan's JSON names it: `write-file kubeadm-flags.env`.
+fn told_briefly(action: &Action) -> String {
+    let value = serde_json::to_value(action).unwrap();
+    let of = |key: &str| value[key].as_str().map(|text| text.rsplit('/').next().unwrap_or(text).to_owned());
+    let what = ["path", "unit", "pod", "component"].iter().find_map(|key| of(key));
+    [of("do"), what].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// A kubelet of another minor makes every static pod anew, etcd too; and one of 1.35 or later ends when its flags
+/// name the pause image, as those of 1.34 do.
+#[test]
+fn a_kubelet_is_exchanged_behind_the_quorum_and_with_flags_that_it_knows() {
+    let mut simulation = upgrading("v1.34.4", "v1.37.1", 3, 1, Faults::none());
+    let outline = simulation.plan(Goal::Converge).unwrap().outline.unwrap();
+    let does = |id: &str| -> Vec<String> {
+        let step = outline.plan.steps.iter().find(|step| step.id.0 == id).unwrap();
+        step.actions.iter().map(|planned| told_briefly(&planned.action)).collect()
+    };
+    insta::assert_snapshot!(format!("{}\n\n{}", does("cp-2/node").join("\n"), does("worker-1/node").join("\n")), @"");
+}
+
 /// What runs on a control plane: etcd's and the API server's image.
 fn images(simulation: &Simulation, host: &str) -> Vec<String> {
     let world = simulation.fleet.world();
@@ -67,6 +88,28 @@ fn a_control_plane_that_does_not_come_up_is_put_back_and_the_others_are_left_alo
     }
     simulation.fleet.world().poisoned = None;
     settle(&mut simulation);
+}
+
+#[test]
+fn a_kubelet_that_does_not_come_up_is_put_back_and_no_other_worker_begins() {
+    let mut simulation = upgrading("v1.36.4", "v1.37.1", 1, 3, Faults::none());
+    simulation.fleet.world().poisoned = Some((name("worker-1"), "kubelet:v1.37.1".to_owned()));
+    let round = simulation.apply(Goal::Converge);
+    let Run::Ran(outcome) = &round.run else { panic!("{:?}", round.run) };
+    let failed: Vec<String> = outcome.failed.iter().map(|(id, failure)| format!("{id}: {failure}")).collect();
+    assert!(
+        matches!(failed.as_slice(), [one] if one.starts_with("worker-1/node") && one.ends_with("what was there before is back")),
+        "{failed:#?}"
+    );
+    let kubelets = |simulation: &Simulation| {
+        let world = simulation.fleet.world();
+        ["cp-1", "worker-1", "worker-2", "worker-3"]
+            .map(|host| world.kubelet_version(&name(host)).unwrap().to_string())
+    };
+    assert_eq!(kubelets(&simulation), ["v1.37.1", "v1.36.4", "v1.36.4", "v1.36.4"]);
+    simulation.fleet.world().poisoned = None;
+    settle(&mut simulation);
+    assert_eq!(kubelets(&simulation), ["v1.37.1"; 4]);
 }
 
 #[test]
