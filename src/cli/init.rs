@@ -101,7 +101,7 @@ impl Machines {
     }
 }
 
-fn supported(text: &str) -> Result<KubeVersion, String> {
+pub(super) fn supported(text: &str) -> Result<KubeVersion, String> {
     let version = KubeVersion::parse(text).map_err(|error| error.to_string())?;
     release_of(version).map(|_| version).map_err(|error| error.to_string())
 }

@@ -210,7 +210,7 @@ impl Reach {
     }
 }
 
-fn system_clock() -> Clock {
+pub(super) fn system_clock() -> Clock {
     Arc::new(|| jiff::Timestamp::now().as_second())
 }
 
@@ -264,7 +264,7 @@ pub(super) fn state_directory(args: &ClusterArgs, inventory: &Inventory) -> Utf8
     })
 }
 
-fn default_identity() -> Utf8PathBuf {
+pub(super) fn default_identity() -> Utf8PathBuf {
     let home = std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned());
     Utf8PathBuf::from(home).join(".config/keelwright/identity.txt")
 }
@@ -276,13 +276,13 @@ fn whoami() -> String {
     format!("{user}@{}", host.trim())
 }
 
-type Bundles = (BTreeMap<Arch, BundleManifest>, BTreeMap<Arch, Utf8PathBuf>);
+pub(super) type Bundles = (BTreeMap<Arch, BundleManifest>, BTreeMap<Arch, Utf8PathBuf>);
 /// By version: what an upgrade may pass through.
-type Passing = BTreeMap<KubeVersion, Bundles>;
+pub(super) type Passing = BTreeMap<KubeVersion, Bundles>;
 
 /// Bundles of the minors below the wanted one that lie where that one lies; one that is missing is asked for
 /// when it is needed.
-fn open_passing(inventory: &Inventory) -> Passing {
+pub(super) fn open_passing(inventory: &Inventory) -> Passing {
     let archs: std::collections::BTreeSet<Arch> = inventory.hosts.values().map(|host| host.arch).collect();
     let mut all = Passing::new();
     for release in SUPPORTED.iter().filter(|release| release.minor < inventory.version.minor()) {
@@ -310,7 +310,7 @@ fn open_passing(inventory: &Inventory) -> Passing {
     all
 }
 
-fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
+pub(super) fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
     let wanted: std::collections::BTreeSet<Arch> = inventory.hosts.values().map(|host| host.arch).collect();
     let (mut manifests, mut directories) = (BTreeMap::new(), BTreeMap::new());
     for arch in wanted {
@@ -336,7 +336,7 @@ fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandError> {
 
 /// Reads the manifests the inventory wants. Every architecture's bundle must have them, because it then also
 /// has their images; the objects are the same for all.
-fn open_manifests(
+pub(super) fn open_manifests(
     inventory: &Inventory,
     bundles: &BTreeMap<Arch, BundleManifest>,
     directories: &BTreeMap<Arch, Utf8PathBuf>,
@@ -368,7 +368,7 @@ struct BundleError {
     source: std::io::Error,
 }
 
-fn dropped_hosts(
+pub(super) fn dropped_hosts(
     directory: &Utf8Path,
     inventory: &Inventory,
 ) -> Result<BTreeMap<HostName, Host>, CommandError> {

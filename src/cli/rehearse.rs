@@ -2,19 +2,22 @@
 
 use std::net::IpAddr;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::json;
 
+use super::init::supported;
 use super::inventory::load;
+use super::operation::{SshArgs, plan_error};
+use super::rehearse_upgrade::{self, Before, Disturbance};
+use super::rehearse_view::{TOLD_HOSTS, plan_text, print_json, story, summary, table};
 use super::view::OutputFormat;
 use super::{CommandError, ErrorKind};
-use crate::exec::Event;
 use crate::inventory::{Host, HostName, Inventory, Origin, parse};
-use crate::plan::show::{Detail, text};
-use crate::plan::{Goal, Outline};
-use crate::sim::{Amount, Faults, Run, Simulation, Trace};
+use crate::plan::Goal;
+use crate::release::KubeVersion;
+use crate::sim::{Amount, Faults, Simulation};
+use crate::timeline::Timeline;
 
 /// What is rehearsed when there is no inventory yet.
 const EXAMPLE: &str = "\
@@ -29,16 +32,19 @@ hosts:
   - {name: worker-1, address: 192.0.2.21}
   - {name: worker-2, address: 192.0.2.22}
 ";
-/// Above this many hosts only what went wrong is told step by step.
-const TOLD_HOSTS: usize = 20;
 
-/// Rehearse an install on simulated machines
+/// Rehearse an install or an upgrade on simulated machines
 ///
 /// The plan is made and run by the same code as `apply`; only the machines are played, in virtual
 /// time, so it takes a moment and touches nothing. With --faults machines lose power, connections
 /// fall, disks fill up and keelwright itself is killed, and you see how it gets there all the same.
 ///
-/// Example: keelwright rehearse --faults some --seed 4
+/// With --upgrade-to an upgrade is rehearsed: what it does, what stands in its way, how long it takes
+/// and what it disturbs. It begins with a cluster of the inventory's version that was just installed,
+/// or, with --from observed, with the real one. That one is looked at as `plan` looks at it, and
+/// played from then on: nothing on the real machines is changed.
+///
+/// Example: keelwright rehearse --upgrade-to v1.37.1 --from observed
 #[derive(Debug, clap::Args)]
 pub struct RehearseArgs {
     /// The cluster's inventory [default: inventory.yaml, or an example of five machines]
@@ -56,8 +62,41 @@ pub struct RehearseArgs {
     /// Add workers like the last one until there are N hosts
     #[arg(long, value_name = "N")]
     hosts: Option<usize>,
+    /// Rehearse an upgrade of the cluster to VERSION
+    #[arg(long, value_name = "VERSION", value_parser = supported)]
+    upgrade_to: Option<KubeVersion>,
+    /// Begin the upgrade with a new cluster, or with what is observed of the real one
+    #[arg(long, value_enum, default_value = "inventory", requires = "upgrade_to")]
+    pub(super) from: Beginning,
+    /// Draw what ran where and when: an SVG in FILE, and its numbers as JSON beside it
+    #[arg(long, value_name = "FILE")]
+    timeline: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(super) real: RealArgs,
     #[arg(long, value_enum, default_value = "human")]
     output: OutputFormat,
+}
+
+/// How the real cluster is reached, for `--from observed`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RealArgs {
+    /// Find the cluster's sealed keys in DIR [default: .keelwright/NAME beside the inventory]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<Utf8PathBuf>,
+    /// Open the sealed keys with the age identity in FILE [default: ~/.config/keelwright/identity.txt]
+    #[arg(long, value_name = "FILE", env = "KEELWRIGHT_AGE_IDENTITY")]
+    pub identity: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub ssh: SshArgs,
+}
+
+/// Where an upgrade begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Beginning {
+    /// A new cluster of the inventory's version
+    Inventory,
+    /// The real cluster, which is looked at and not changed
+    Observed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -85,43 +124,116 @@ enum RehearseError {
     Addresses(IpAddr),
     #[error("the plan cannot be made: {0}")]
     Plan(String),
+    #[error("{0} cannot be written")]
+    Timeline(Utf8PathBuf, #[source] std::io::Error),
+    #[error("the timeline cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What is shown around a rehearsal.
+pub(super) struct Scene {
+    /// What is rehearsed, in a sentence or two.
+    pub head: String,
+    /// What to know beside what happened.
+    pub notes: Vec<String>,
+    /// Of an upgrade it is told what it disturbed.
+    pub upgrade: bool,
 }
 
 /// Runs the command.
 pub fn run(args: RehearseArgs) -> Result<ExitCode, CommandError> {
-    let mut inventory = inventory(&args)?;
-    if let Some(count) = args.hosts {
-        multiply(&mut inventory, count).map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+    if let Some(target) = args.upgrade_to {
+        return rehearse_upgrade::run(&args, target);
     }
-    let faults = Faults::random(args.seed, args.faults.into());
-    let mut simulation =
-        Simulation::new(inventory, faults).map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+    let simulation = Simulation::new(inventory(&args)?, args.random_faults())
+        .map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+    let head = format!("Rehearsal of {}", cast(&args, &simulation.inventory));
+    play(&args, simulation, &Scene { head, notes: Vec::new(), upgrade: false })
+}
+
+impl RehearseArgs {
+    pub(super) fn random_faults(&self) -> Faults {
+        Faults::random(self.seed, self.faults.into())
+    }
+
+    /// The file of the inventory, if one was named.
+    pub(super) fn file(&self) -> Option<&Utf8Path> {
+        self.file.as_deref().or(self.inventory.as_deref())
+    }
+
+    pub(super) fn multiplies(&self) -> bool {
+        self.hosts.is_some()
+    }
+}
+
+/// Shows the plan, runs it, and tells what came of it.
+pub(super) fn play(
+    args: &RehearseArgs,
+    mut simulation: Simulation,
+    scene: &Scene,
+) -> Result<ExitCode, CommandError> {
     simulation.check_leaks = simulation.inventory.hosts.len() <= TOLD_HOSTS;
     let began = Instant::now();
     let look = simulation
         .plan(Goal::Converge)
         .map_err(|error| CommandError::new(ErrorKind::Failed, RehearseError::Plan(error)))?;
-    let outline = look.outline.map_err(|error| CommandError::new(ErrorKind::Refused, error))?;
+    let outline = look.outline.map_err(plan_error)?;
     let human = args.output == OutputFormat::Human;
     if human {
-        print!("{}", opening(&simulation.inventory, &args, &outline));
+        print!("{}\nNo real machine is changed.\n\nThe plan:\n", scene.head);
+        print!("{}", plan_text(&simulation.inventory, &outline));
     }
-    drop(outline);
+    let before =
+        Before { at: simulation.fleet.runtime.now(), starts: simulation.fleet.world().starts.clone() };
+    let incidents = simulation.fleet.world().incidents.len();
+    let watch = (scene.upgrade || args.timeline.is_some()).then(|| simulation.watch());
     let trace = simulation.converge(Goal::Converge);
+    let title = format!(
+        "Rehearsal: cluster {} to Kubernetes {}",
+        simulation.inventory.name, simulation.inventory.version
+    );
+    let timeline = watch.map(|watch| watch.timeline(&simulation, &title));
+    let disturbance = scene.upgrade.then(|| Disturbance::of(&simulation, &trace, &before, timeline.as_ref()));
     if human {
-        print!("{}", story(&simulation));
+        print!("{}", story(&simulation, before.at, incidents));
         print!("{}", table(&simulation));
+        print!("{}", disturbance.as_ref().map(Disturbance::text).unwrap_or_default());
         print!("{}", summary(&simulation, &trace, began.elapsed()));
+        scene.notes.iter().for_each(|note| println!("{note}"));
     } else {
-        print_json(&simulation, &trace);
+        print_json(&simulation, &trace, scene, (before.at, incidents), disturbance.as_ref());
+    }
+    if let (Some(path), Some(timeline)) = (&args.timeline, &timeline) {
+        write_timeline(path, timeline)?;
     }
     let broken = !simulation.fleet.world().violations.is_empty();
     Ok(if trace.converged && !broken { ExitCode::SUCCESS } else { ErrorKind::Failed.exit_code() })
 }
 
-fn inventory(args: &RehearseArgs) -> Result<Inventory, CommandError> {
+/// The same name with both endings.
+fn write_timeline(path: &Utf8Path, timeline: &Timeline) -> Result<(), CommandError> {
+    let failed = |error: RehearseError| CommandError::new(ErrorKind::Failed, error);
+    let json = serde_json::to_string_pretty(timeline).map_err(|error| failed(error.into()))? + "\n";
+    for (ending, text) in [("svg", timeline.svg()), ("json", json)] {
+        let path = path.with_extension(ending);
+        std::fs::write(&path, text).map_err(|error| failed(RehearseError::Timeline(path.clone(), error)))?;
+        eprintln!("wrote {path}");
+    }
+    Ok(())
+}
+
+/// The inventory that is rehearsed, with as many hosts as were asked for.
+pub(super) fn inventory(args: &RehearseArgs) -> Result<Inventory, CommandError> {
+    let mut inventory = named_inventory(args)?;
+    if let Some(count) = args.hosts {
+        multiply(&mut inventory, count).map_err(|error| CommandError::new(ErrorKind::Usage, error))?;
+    }
+    Ok(inventory)
+}
+
+fn named_inventory(args: &RehearseArgs) -> Result<Inventory, CommandError> {
     let usual = Utf8Path::new("inventory.yaml");
-    if let Some(path) = args.file.as_deref().or(args.inventory.as_deref()) {
+    if let Some(path) = args.file() {
         return load(path);
     }
     if usual.exists() {
@@ -176,7 +288,8 @@ fn multiply(inventory: &mut Inventory, count: usize) -> Result<(), RehearseError
     Ok(())
 }
 
-fn opening(inventory: &Inventory, args: &RehearseArgs, outline: &Outline) -> String {
+/// Who plays, and what goes wrong.
+pub(super) fn cast(args: &RehearseArgs, inventory: &Inventory) -> String {
     let control_planes = inventory.control_planes().count();
     let hosts = inventory.hosts.len();
     let faults = match args.faults {
@@ -184,144 +297,8 @@ fn opening(inventory: &Inventory, args: &RehearseArgs, outline: &Outline) -> Str
         FaultAmount::Some => format!("some things go wrong (seed {})", args.seed),
         FaultAmount::Many => format!("many things go wrong (seed {})", args.seed),
     };
-    let mut out = format!(
-        "Rehearsal of cluster {}: {hosts} simulated machines, {control_planes} of them control planes, \
-         Kubernetes {}; {faults}.\nNo real machine is touched.\n\nThe plan:\n",
+    format!(
+        "cluster {}: {hosts} simulated machines, {control_planes} of them control planes, Kubernetes {}; {faults}.",
         inventory.name, inventory.version
-    );
-    if hosts <= TOLD_HOSTS {
-        out += &indented(&text(outline, Detail::Steps));
-    } else {
-        let seconds = u64::from(outline.report.expected_seconds);
-        let steps = outline.plan.steps.len();
-        out += &format!(
-            "  {steps} steps for {hosts} hosts; about {} when all goes well\n",
-            duration(Duration::from_secs(seconds))
-        );
-    }
-    out
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
-}
-
-/// Steps and incidents in the order they happened.
-fn story(simulation: &Simulation) -> String {
-    let all = simulation.inventory.hosts.len() <= TOLD_HOSTS;
-    let events = simulation.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut lines: Vec<(Duration, String)> = Vec::new();
-    for (at, event) in events.iter() {
-        let line = match event {
-            Event::Began { steps, .. } => Some(format!("apply: {steps} steps")),
-            Event::StepEnded { step, seconds, .. } if all => {
-                Some(format!("{step:<26} done in {seconds:.1} s"))
-            }
-            Event::StepFailed { step, error, .. } => Some(format!("{step:<26} FAILED: {error}")),
-            Event::StepSkipped { step, because, .. } if all => {
-                Some(format!("{step:<26} skipped, {because} failed"))
-            }
-            Event::Ended { done, failed, skipped, .. } => {
-                Some(format!("ended: {done} done, {failed} failed, {skipped} skipped"))
-            }
-            Event::StepEnded { .. }
-            | Event::StepSkipped { .. }
-            | Event::StepStarted { .. }
-            | Event::Progress { .. }
-            | Event::Waiting { .. } => None,
-        };
-        lines.extend(line.map(|line| (*at, line)));
-    }
-    let world = simulation.fleet.world();
-    lines.extend(world.incidents.iter().map(|(at, what)| (*at, format!("* {what}"))));
-    lines.sort_by_key(|(at, _)| *at);
-    let mut out = String::from("\nWhat happens (virtual time):\n");
-    for (at, line) in lines {
-        out += &format!("  {:7.1} s  {line}\n", at.as_secs_f64());
-    }
-    out
-}
-
-fn table(simulation: &Simulation) -> String {
-    let status = simulation.status();
-    let mut out = String::from("\nThe fleet afterwards:\n");
-    if status.len() > TOLD_HOSTS {
-        let ready = status.iter().filter(|host| host.node == "Ready").count();
-        let voters = status.iter().filter(|host| host.etcd == "voter").count();
-        let apis = status.iter().filter(|host| host.api == "ready").count();
-        out +=
-            &format!("  {ready} of {} nodes Ready, {voters} etcd voters, {apis} API servers\n", status.len());
-        return out;
-    }
-    let width = status.iter().map(|host| host.host.as_str().len()).max().unwrap_or(4).max(4);
-    out += &format!("  {:<width$}  {:<22} {:<12} {:<8} API\n", "HOST", "ROLES", "NODE", "ETCD");
-    for host in status {
-        let roles = host.roles.join(",");
-        out += &format!(
-            "  {:<width$}  {roles:<22} {:<12} {:<8} {}\n",
-            host.host.as_str(),
-            host.node,
-            host.etcd,
-            host.api
-        );
-    }
-    out
-}
-
-fn summary(simulation: &Simulation, trace: &Trace, real: Duration) -> String {
-    let world = simulation.fleet.world();
-    let applies = trace.rounds.iter().filter(|round| !matches!(round.run, Run::Nothing)).count();
-    let hit: u64 = world.faults.hit.values().sum();
-    let mut out = String::from("\n");
-    if trace.converged {
-        let times = if applies == 1 { "one apply".to_owned() } else { format!("{applies} applies") };
-        out += &format!("Converged with {times}; one more finds nothing to do.\n");
-    } else {
-        out += "Did NOT converge.\n";
-        if let Some(Run::Refused(error)) = trace.rounds.last().map(|round| &round.run) {
-            out += &format!("Refused: {error}\n");
-        }
-    }
-    if hit > 0 {
-        let each = world.faults.hit.iter().map(|(fault, count)| format!("{} ({count})", fault.describe()));
-        out += &format!("{hit} faults: {}.\n", each.collect::<Vec<_>>().join(", "));
-    }
-    for violation in &world.violations {
-        out += &format!("Broken promise {violation}\n");
-    }
-    out += &format!(
-        "On real machines it would take about {}; here {:.1} s.\n",
-        duration(trace.took),
-        real.as_secs_f64()
-    );
-    out
-}
-
-fn duration(duration: Duration) -> String {
-    match (duration.as_secs() / 60, duration.as_secs() % 60) {
-        (0, seconds) => format!("{seconds} s"),
-        (minutes, seconds) => format!("{minutes} min {seconds} s"),
-    }
-}
-
-fn print_json(simulation: &Simulation, trace: &Trace) {
-    let events = simulation.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    for (at, event) in events.iter() {
-        println!("{}", json!({"at": at.as_secs_f64(), "event": event}));
-    }
-    drop(events);
-    let status = simulation.status();
-    let world = simulation.fleet.world();
-    let incidents = world.incidents.iter().map(|(at, what)| json!({"at": at.as_secs_f64(), "what": what}));
-    println!(
-        "{}",
-        json!({
-            "converged": trace.converged,
-            "applies": trace.rounds.len(),
-            "seconds": trace.took.as_secs_f64(),
-            "incidents": incidents.collect::<Vec<_>>(),
-            "brokenPromises": world.violations,
-            "hosts": status,
-        })
-    );
+    )
 }

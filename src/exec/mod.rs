@@ -23,4 +23,4 @@ pub use ports::{
 };
 pub use render::{Layout, RenderError, RenderedStage, render_stage};
 pub use snapshot::{SnapshotError, TakenSnapshot, take_snapshot};
-pub use upgrade::observe_upgrade;
+pub use upgrade::{list_upgrade, observe_upgrade};

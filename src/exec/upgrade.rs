@@ -21,13 +21,14 @@ pub async fn observe_upgrade(
     from: Minor,
     to: Minor,
 ) -> Observed<UpgradeFacts> {
-    match list_all(inventory, kube, from, to).await {
+    match list_upgrade(inventory, kube, from, to).await {
         Ok(listed) => Observed::Known(read(&listed)),
         Err(error) => Observed::Unreachable(error.to_string()),
     }
 }
 
-async fn list_all(
+/// The objects that [`observe_upgrade`] reads, as they are.
+pub async fn list_upgrade(
     inventory: &Inventory,
     kube: &dyn KubeApi,
     from: Minor,

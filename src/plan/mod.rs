@@ -126,6 +126,14 @@ pub fn blueprints(input: &PlanInput<'_>) -> Result<BTreeMap<HostName, HostBluepr
     Ok(all)
 }
 
+/// Files that differ from the vault's and stay: by host, the paths of what others have renewed there.
+pub fn accepted(
+    input: &PlanInput<'_>,
+    blueprints: &BTreeMap<HostName, HostBlueprint>,
+) -> Result<BTreeMap<HostName, BTreeSet<String>>, PlanError> {
+    Ok(trust::trust(input, &certificates(input.inventory)?, blueprints).accepted)
+}
+
 /// Keys and certificates the cluster must have.
 pub fn certificates(inventory: &Inventory) -> Result<BTreeMap<KeyId, CertificateSpec>, PlanError> {
     let release = release_of(inventory.version)?;

@@ -30,45 +30,85 @@ const FILES: [(&str, u64); 14] = [
     ("tuning", 4),
 ];
 const IMAGE_MIB: u64 = 30;
+const SIMULATED: &str = "simulated";
+
+/// By version: what an upgrade may pass through.
+pub type Passing = BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>;
 
 /// The bundles of every older minor.
-pub fn passing(
-    inventory: &Inventory,
-    world: &mut World,
-) -> Result<BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>, UnsupportedMinor> {
+pub fn passing(inventory: &Inventory) -> Result<Passing, UnsupportedMinor> {
     let mut all = BTreeMap::new();
     for release in SUPPORTED.iter().filter(|release| release.minor < inventory.version.minor()) {
         let older = Inventory { version: release.default_patch, ..inventory.clone() };
-        all.insert(release.default_patch, bundles(&older, &Manifests::default(), world)?);
+        all.insert(release.default_patch, bundles(&older, &Manifests::default())?);
     }
     Ok(all)
 }
 
-/// One manifest per architecture of the inventory; the world learns what is in each archive.
+/// One manifest per architecture of the inventory.
 pub fn bundles(
     inventory: &Inventory,
     manifests: &Manifests,
-    world: &mut World,
 ) -> Result<BTreeMap<Arch, BundleManifest>, UnsupportedMinor> {
     let mut all = BTreeMap::new();
     for arch in inventory.hosts.values().map(|host| host.arch) {
         all.entry(arch).or_insert(manifest(inventory.version, arch, manifests)?);
     }
-    for manifest in all.values() {
-        for file in &manifest.files {
-            if let Ok(digest) = Digest::parse(file.sha256.as_str()) {
-                world.sizes.insert(digest, file.size);
-                world.versions.insert(digest, file.version.clone());
-            }
+    Ok(all)
+}
+
+/// Puts simulated bundles where there are none. Returns the versions that they are of.
+pub fn stand_in(
+    inventory: &Inventory,
+    manifests: &Manifests,
+    wanted: &mut BTreeMap<Arch, BundleManifest>,
+    older: &mut Passing,
+) -> Result<Vec<KubeVersion>, UnsupportedMinor> {
+    let mut missing = Vec::new();
+    for (version, simulated) in passing(inventory)? {
+        if !older.keys().any(|there| there.minor() == version.minor()) {
+            older.insert(version, simulated);
+            missing.push(version);
         }
-        for image in &manifest.images {
-            if let Ok(digest) = Digest::parse(image.sha256.as_str()) {
-                world.sizes.insert(digest, image.size);
-                world.archives.insert(digest, image.reference.clone());
+    }
+    for (arch, simulated) in bundles(inventory, manifests)? {
+        if let std::collections::btree_map::Entry::Vacant(place) = wanted.entry(arch) {
+            place.insert(simulated);
+            missing.push(inventory.version);
+        }
+    }
+    missing.dedup();
+    Ok(missing)
+}
+
+/// Whether a file of a bundle is played, and is the same for all versions: what a host has then counts.
+pub fn is_any(file: &FileArtifact) -> bool {
+    file.source == SIMULATED && !is_of_kubernetes(&file.name)
+}
+
+impl World {
+    /// What is in the archives of these bundles, and which version each executable is.
+    pub fn learn<'a>(&mut self, manifests: impl IntoIterator<Item = &'a BundleManifest>) {
+        for manifest in manifests {
+            for file in &manifest.files {
+                if let Ok(digest) = Digest::parse(file.sha256.as_str()) {
+                    self.sizes.insert(digest, file.size);
+                    self.versions.insert(digest, file.version.clone());
+                }
+            }
+            for image in &manifest.images {
+                if let Ok(digest) = Digest::parse(image.sha256.as_str()) {
+                    self.sizes.insert(digest, image.size);
+                    self.archives.insert(digest, image.reference.clone());
+                }
             }
         }
     }
-    Ok(all)
+}
+
+/// The runtime and the plugins are the same for all minors.
+fn is_of_kubernetes(name: &str) -> bool {
+    matches!(name, "kubelet" | "kubectl")
 }
 
 fn sha256(text: &str) -> Sha256 {
@@ -83,16 +123,14 @@ fn manifest(
 ) -> Result<BundleManifest, UnsupportedMinor> {
     let release = release_of(version)?;
     let file = |(name, mib): &(&str, u64)| {
-        // The runtime and the plugins are the same for all minors.
-        let of_kubernetes = matches!(*name, "kubelet" | "kubectl");
-        let version = if of_kubernetes { version.to_string() } else { "2.3.3".to_owned() };
+        let version = if is_of_kubernetes(name) { version.to_string() } else { "2.3.3".to_owned() };
         FileArtifact {
             name: (*name).to_owned(),
             path: format!("files/{name}").into(),
             sha256: sha256(&format!("{name} {version} {}", arch.as_str())),
             version,
             size: mib << 20,
-            source: "simulated".to_owned(),
+            source: SIMULATED.to_owned(),
         }
     };
     let of_reference = |file: String, reference: String| ImageArtifact {
@@ -100,7 +138,7 @@ fn manifest(
         sha256: sha256(&format!("{reference} {}", arch.as_str())),
         reference,
         size: IMAGE_MIB << 20,
-        source: "simulated".to_owned(),
+        source: SIMULATED.to_owned(),
     };
     let all: Vec<Value> = manifests.plugin.iter().chain(&manifests.addons).cloned().collect();
     let others = images_of(&all);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::bundle::{bundles, passing};
+use super::bundle::{Passing, bundles, passing};
 use super::extras::{manifests, pod_network};
 use super::faults::{Fault, Faults, Site};
 use super::ports::{Fleet, SimPorts};
@@ -26,7 +26,7 @@ use crate::inventory::{Host, HostName, Inventory};
 use crate::plan::check::{Flaw, check};
 use crate::plan::upgrade::UpgradeError;
 use crate::plan::{Goal, ObjectSet, Outline, PlanError, Refusal, Stage, Target, Why};
-use crate::release::{Arch, BundleManifest, KubeVersion, UnsupportedMinor};
+use crate::release::{Arch, BundleManifest, UnsupportedMinor};
 
 /// Runs after which a fleet that has not converged never will.
 const ROUNDS: usize = 60;
@@ -74,7 +74,7 @@ pub struct Simulation {
     pub inventory: Inventory,
     pub bundles: BTreeMap<Arch, BundleManifest>,
     /// Of every older minor.
-    pub passing: BTreeMap<KubeVersion, BTreeMap<Arch, BundleManifest>>,
+    pub passing: Passing,
     pub manifests: Manifests,
     /// Hosts of earlier inventories, as the state directory remembers them.
     pub known: BTreeMap<HostName, Host>,
@@ -92,13 +92,26 @@ impl Simulation {
     pub fn new(inventory: Inventory, faults: Faults) -> Result<Self, UnsupportedMinor> {
         let mut world = World::new(inventory.hosts.values().cloned(), faults);
         let manifests = manifests(&inventory);
-        let bundles = bundles(&inventory, &manifests, &mut world)?;
-        let passing = passing(&inventory, &mut world)?;
+        let (bundles, passing) = (bundles(&inventory, &manifests)?, passing(&inventory)?);
+        world.learn(bundles.values().chain(passing.values().flat_map(BTreeMap::values)));
         world.network = pod_network(&inventory, &manifests);
         let fleet = Fleet::new(world);
-        Ok(Simulation {
+        let vault = SimVault::new(inventory.name.as_str(), Arc::clone(&fleet));
+        Ok(Self::of(fleet, vault, inventory, bundles, passing, manifests))
+    }
+
+    /// The operator of a fleet that is there.
+    pub(super) fn of(
+        fleet: Arc<Fleet>,
+        vault: SimVault,
+        inventory: Inventory,
+        bundles: BTreeMap<Arch, BundleManifest>,
+        passing: Passing,
+        manifests: Manifests,
+    ) -> Self {
+        Simulation {
             ports: SimPorts(Arc::clone(&fleet)),
-            vault: SimVault::new(inventory.name.as_str(), Arc::clone(&fleet)),
+            vault,
             fleet,
             inventory,
             bundles,
@@ -110,7 +123,7 @@ impl Simulation {
             check_leaks: true,
             lost: Vec::new(),
             epoch: 0,
-        })
+        }
     }
 
     /// Changes what is wanted; machines that are new to it appear, fresh.
@@ -122,8 +135,9 @@ impl Simulation {
             }
         }
         self.manifests = manifests(&inventory);
-        self.bundles = bundles(&inventory, &self.manifests, &mut world)?;
-        self.passing = passing(&inventory, &mut world)?;
+        self.bundles = bundles(&inventory, &self.manifests)?;
+        self.passing = passing(&inventory)?;
+        world.learn(self.bundles.values().chain(self.passing.values().flat_map(BTreeMap::values)));
         world.network = pod_network(&inventory, &self.manifests);
         drop(world);
         self.inventory = inventory;

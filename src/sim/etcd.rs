@@ -30,6 +30,8 @@ pub struct Member {
 #[derive(Debug, Clone, Default)]
 pub struct EtcdCluster {
     pub members: BTreeMap<u64, Member>,
+    /// The member that leads while it answers; without it the first one does.
+    pub leader: Option<u64>,
     /// It has had a leader.
     pub established: bool,
     pub objects: Objects,
@@ -185,14 +187,18 @@ impl World {
         (up, all / 2 + 1)
     }
 
-    pub fn has_quorum(&mut self, cluster: u64) -> bool {
+    pub fn is_a_majority(&self, cluster: u64) -> bool {
         let (up, needed) = self.quorum(cluster);
-        if up >= needed
-            && let Some(found) = self.clusters.get_mut(&cluster)
-        {
+        up >= needed
+    }
+
+    /// The same, and a cluster that has one is established from then on.
+    pub fn has_quorum(&mut self, cluster: u64) -> bool {
+        let has = self.is_a_majority(cluster);
+        if let (true, Some(found)) = (has, self.clusters.get_mut(&cluster)) {
             found.established = true;
         }
-        up >= needed
+        has
     }
 
     /// The cluster that answers clients.
@@ -206,9 +212,10 @@ impl World {
     pub fn etcd_members(&mut self) -> Result<Vec<EtcdMember>, KubeError> {
         let id = self.live_cluster()?;
         let running = self.running(id);
-        let members = &self.clusters[&id].members;
-        let leader =
-            members.iter().find(|(id, member)| !member.learner && running.contains(id)).map(|(id, _)| *id);
+        let EtcdCluster { members, leader, .. } = &self.clusters[&id];
+        let can_lead = |(id, member): &(&u64, &Member)| !member.learner && running.contains(id);
+        let named = members.iter().filter(can_lead).find(|(id, _)| Some(**id) == *leader);
+        let leader = named.or_else(|| members.iter().find(can_lead)).map(|(id, _)| *id);
         let member = |(id, member): (&u64, &Member)| EtcdMember {
             id: *id,
             // A founder's name is known from the static list, a learner's when it has started; client

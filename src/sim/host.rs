@@ -58,6 +58,10 @@ pub struct Pod {
 #[derive(Debug, Clone)]
 pub struct SimHost {
     pub host: Host,
+    /// What the kernel calls it.
+    pub hostname: String,
+    /// systemd-resolved runs.
+    pub resolved: bool,
     pub disk: Disk,
     pub up: bool,
     pub boots: u64,
@@ -107,6 +111,8 @@ impl SimHost {
         );
         disk.sync();
         SimHost {
+            hostname: host.name.to_string(),
+            resolved: false,
             host,
             disk,
             up: true,

@@ -40,7 +40,7 @@ impl World {
         self.clusters.get_mut(&id).ok_or_else(|| KubeError::Unreachable("etcd is gone".to_owned()))
     }
 
-    fn node_key(name: &HostName) -> String {
+    pub(super) fn node_key(name: &HostName) -> String {
         format!("v1/Node//{name}")
     }
 

@@ -15,7 +15,7 @@ use crate::plan::lower::ARTIFACT_STORE;
 
 const PROGRAMS: [&str; 9] =
     ["apt-get", "mount", "losetup", "sha256sum", "flock", "tar", "systemd-run", "systemctl", "curl"];
-const CA_DIRECTORIES: [&str; 3] =
+pub const CA_DIRECTORIES: [&str; 3] =
     ["/etc/ca-certificates", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"];
 const FOREIGN: [&str; 5] =
     ["/etc/rancher/k3s", "/etc/rancher/rke2", "/var/snap/microk8s", "/etc/k0s", "/var/lib/k0s"];
@@ -34,7 +34,10 @@ pub fn answer(host: &SimHost, questions: &str, now: Duration) -> String {
 
 fn machine(out: &mut String, host: &SimHost, now: Duration) -> std::fmt::Result {
     writeln!(out, "probe\t1\nos\tdebian\t12\t\nkernel\t6.1.0\t{}", host.machine())?;
-    writeln!(out, "hostname\t{}\nboot\t{}\nsystemd\tyes", host.host.name, host.boot_id())?;
+    writeln!(out, "hostname\t{}\nboot\t{}\nsystemd\tyes", host.hostname, host.boot_id())?;
+    if host.resolved {
+        writeln!(out, "resolved\tyes")?;
+    }
     writeln!(out, "cpus\t{}\nmemory\t{}", host.cpus, host.memory_kib)?;
     writeln!(out, "cgroup\t{}", if host.cgroup_v2 { "v2" } else { "v1" })?;
     for device in &host.swap {

@@ -25,7 +25,12 @@ pub enum Stopped {
 pub struct Runtime {
     inner: Mutex<Inner>,
     killed: AtomicBool,
+    watcher: Mutex<Option<Watcher>>,
 }
+
+/// Told of each stretch of time that passes, before it does: from now until then nobody acts. Unlike a task
+/// it sets no timer, so that it keeps nothing alive and changes nothing.
+pub type Watcher = Box<dyn FnMut(Duration, Duration) + Send>;
 
 #[derive(Default)]
 struct Inner {
@@ -65,6 +70,11 @@ impl Runtime {
 
     pub fn now(&self) -> Duration {
         self.lock().now
+    }
+
+    /// Has somebody watch time pass, from now on.
+    pub fn watch(&self, watcher: Watcher) {
+        *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
     }
 
     /// Waits in virtual time.
@@ -142,12 +152,27 @@ impl Runtime {
     }
 
     fn next_timer(&self) -> bool {
+        self.tell_watcher();
         let mut inner = self.lock();
         let Some(((at, _), waker)) = inner.timers.pop_first() else { return false };
         inner.now = inner.now.max(at);
         drop(inner);
         waker.wake();
         true
+    }
+}
+
+impl Runtime {
+    fn tell_watcher(&self) {
+        let stretch = {
+            let inner = self.lock();
+            let next = inner.timers.first_key_value().map(|((at, _), _)| *at);
+            next.filter(|next| *next > inner.now).map(|next| (inner.now, next))
+        };
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some((now, next)), Some(watcher)) = (stretch, watcher.as_mut()) {
+            watcher(now, next);
+        }
     }
 }
 
@@ -180,6 +205,20 @@ impl Future for Sleep<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watcher_hears_of_all_the_time_that_passes_and_adds_none() {
+        let runtime = Runtime::default();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let writes = Arc::clone(&heard);
+        runtime.watch(Box::new(move |from, to| writes.lock().unwrap().push((from.as_secs(), to.as_secs()))));
+        let both = async {
+            futures::join!(runtime.wait(Duration::from_secs(5)), runtime.wait(Duration::from_secs(2)))
+        };
+        runtime.drive(both).unwrap();
+        assert_eq!(*heard.lock().unwrap(), [(0, 2), (2, 5)]);
+        assert_eq!(runtime.drive(futures::future::pending::<()>()), Err(Stopped::Stuck));
+    }
 
     #[test]
     fn time_passes_only_when_everybody_waits() {

@@ -20,11 +20,12 @@ pub const EPOCH: i64 = 1_767_225_600;
 
 #[derive(Debug, Clone)]
 struct Entry {
+    origin: Origin,
     spec: Option<CertificateSpec>,
     generation: u32,
     issuer_generation: u32,
-    not_before: i64,
-    not_after: i64,
+    /// Seconds since 1970, from and until. None: a bare key pair has no certificate that could run out.
+    validity: Option<(i64, i64)>,
 }
 
 /// What is on the operator's disk.
@@ -37,6 +38,8 @@ struct Durable {
 /// The simulated vault; what was not durable is gone when the operator's process is.
 pub struct SimVault {
     cluster: String,
+    uid: String,
+    etcd_token: String,
     pub(super) fleet: Arc<Fleet>,
     durable: Mutex<Durable>,
     pub(super) snapshots: Arc<Mutex<Vec<SimSnapshot>>>,
@@ -45,7 +48,36 @@ pub struct SimVault {
 impl SimVault {
     pub fn new(cluster: &str, fleet: Arc<Fleet>) -> Self {
         let (durable, snapshots) = (Mutex::default(), Arc::default());
-        SimVault { cluster: cluster.to_owned(), fleet, durable, snapshots }
+        let (uid, etcd_token) = (format!("uid-of-{cluster}"), format!("etcd-token-of-{cluster}"));
+        SimVault { cluster: cluster.to_owned(), uid, etcd_token, fleet, durable, snapshots }
+    }
+
+    /// One that says of its pairs what another vault says of its own at `now`, of seconds since 1970; the
+    /// pairs themselves are played. `elapsed`: when in virtual time that moment is.
+    pub fn like(cluster: &str, fleet: Arc<Fleet>, facts: &VaultFacts, now: i64, elapsed: i64) -> Self {
+        let moved = |at: i64| at.saturating_sub(now).saturating_add(EPOCH + elapsed);
+        let entry = |(id, found): (&KeyId, &VaultEntryFacts)| {
+            let dates = found.not_before.zip(found.not_after);
+            let entry = Entry {
+                origin: found.origin,
+                spec: found.spec.clone(),
+                generation: 1,
+                issuer_generation: u32::from(found.issuer_current),
+                validity: dates.map(|(not_before, not_after)| (moved(not_before), moved(not_after))),
+            };
+            (id.clone(), entry)
+        };
+        let durable = Durable {
+            entries: facts.entries.iter().map(entry).collect(),
+            established: facts.etcd_established,
+        };
+        let new = SimVault::new(cluster, fleet);
+        SimVault {
+            uid: facts.cluster_uid.clone().unwrap_or_default(),
+            etcd_token: facts.etcd_token.clone().unwrap_or_default(),
+            durable: Mutex::new(durable),
+            ..new
+        }
     }
 
     /// The snapshots of etcd that were kept, oldest first.
@@ -62,11 +94,11 @@ impl SimVault {
     }
 
     pub fn uid(&self) -> String {
-        format!("uid-of-{}", self.cluster)
+        self.uid.clone()
     }
 
     pub fn etcd_token(&self) -> String {
-        format!("etcd-token-of-{}", self.cluster)
+        self.etcd_token.clone()
     }
 
     fn now(&self) -> i64 {
@@ -119,11 +151,10 @@ impl VaultView for SimVault {
             let issuer = entry.spec.as_ref().and_then(|spec| spec.issuer.as_ref());
             let issuer = issuer.and_then(|issuer| durable.entries.get(issuer));
             let facts = VaultEntryFacts {
-                origin: Origin::Made,
+                origin: entry.origin,
                 spec: entry.spec.clone(),
-                // A bare key pair has no certificate that could run out.
-                not_before: entry.spec.as_ref().map(|_| entry.not_before),
-                not_after: entry.spec.as_ref().map(|_| entry.not_after),
+                not_before: entry.validity.map(|(not_before, _)| not_before),
+                not_after: entry.validity.map(|(_, not_after)| not_after),
                 serial: Some(format!("{:x}", entry.generation)),
                 authority: None,
                 issuer_current: issuer.is_none_or(|issuer| issuer.generation == entry.issuer_generation),
@@ -160,9 +191,8 @@ impl SecretSource for SimVault {
             for id in due.keys() {
                 let generation = next.entries.get(id).map_or(1, |entry| entry.generation + 1);
                 let spec = wanted.get(id).cloned();
-                let hours = spec.as_ref().map_or(0, |spec| i64::from(spec.valid_hours));
-                let not_after = now + hours * 3600;
-                let entry = Entry { spec, generation, issuer_generation: 0, not_before: now, not_after };
+                let validity = spec.as_ref().map(|spec| (now, now + i64::from(spec.valid_hours) * 3600));
+                let entry = Entry { origin: Origin::Made, spec, generation, issuer_generation: 0, validity };
                 next.entries.insert(id.clone(), entry);
             }
             let generations: BTreeMap<KeyId, u32> =

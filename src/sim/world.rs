@@ -55,6 +55,8 @@ pub struct World {
     pub resetting: bool,
     /// An image, or `kubelet:VERSION`, that never becomes ready on a host.
     pub poisoned: Option<(HostName, String)>,
+    /// How often each static pod was started, by host.
+    pub starts: BTreeMap<(HostName, String), u32>,
 }
 
 impl World {
@@ -81,6 +83,7 @@ impl World {
             writes: 0,
             resetting: false,
             poisoned: None,
+            starts: BTreeMap::new(),
         }
     }
 
@@ -140,6 +143,7 @@ impl World {
             if pod == "kube-apiserver" {
                 self.api_hosts.insert(name.clone());
             }
+            *self.starts.entry((name.clone(), pod.clone())).or_default() += 1;
             if let Some(host) = self.hosts.get_mut(name) {
                 let read = host.kubernetes_files();
                 let made_by = host.kubelet;
@@ -167,7 +171,7 @@ impl World {
     }
 
     /// The etcd cluster behind an API server; None: none of its members has a leader.
-    fn backend(&mut self, name: &HostName) -> Option<u64> {
+    fn backend(&self, name: &HostName) -> Option<u64> {
         let pod = self.hosts.get(name)?.pods.get("kube-apiserver")?;
         let servers = pod.manifest.arguments.get("etcd-servers")?.clone();
         for url in servers.split(',') {
@@ -182,7 +186,7 @@ impl World {
             };
             if let Some((cluster, member)) = member.and_then(|member| self.member_on(&member))
                 && self.answers(cluster, member)
-                && self.has_quorum(cluster)
+                && self.is_a_majority(cluster)
             {
                 return Some(cluster);
             }
@@ -196,14 +200,25 @@ impl World {
             return None;
         }
         self.settle(name);
+        let (cluster, since) = self.api_process(name)?;
+        self.has_quorum(cluster);
+        (self.now >= since + API_START).then_some(cluster)
+    }
+
+    /// The same, and looking changes nothing: no kubelet looks at its manifests for it.
+    pub fn api_serves(&self, name: &HostName) -> Option<u64> {
+        let (cluster, since) = self.api_process(name)?;
+        (self.now >= since + API_START).then_some(cluster)
+    }
+
+    /// The etcd cluster behind an API server that runs, and since when that does.
+    fn api_process(&self, name: &HostName) -> Option<(u64, Duration)> {
         let host = self.hosts.get(name).filter(|host| host.up)?;
         let pod = host.pods.get("kube-apiserver")?;
         if self.poisoned.as_ref().is_some_and(|(at, image)| at == name && *image == pod.manifest.image) {
             return None;
         }
-        let since = pod.since;
-        let cluster = self.backend(name)?;
-        (self.now >= since + API_START).then_some(cluster)
+        Some((self.backend(name)?, pod.since))
     }
 
     /// Any API server that is ready.

@@ -220,7 +220,7 @@ impl Chart {
             self.svg.text(x, bottom + 16.0, "mark", &clock(at));
             at += step;
         }
-        self.svg.text(LEFT - 8.0, bottom + 16.0, "small right", "minutes:seconds");
+        self.svg.text(LEFT - 24.0, bottom + 16.0, "small right", "minutes:seconds");
     }
 
     /// Returns where the host's rows end.

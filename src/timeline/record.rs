@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn samples_become_spans() {
-        let table: [(&[(f64, &str)], f64, &[&str]); 8] = [
+        type Row<'a> = (&'a [(f64, &'a str)], f64, &'a [&'a str]);
+        let table: [Row<'_>; 8] = [
             (&[(0.0, "1"), (1.0, "1"), (2.0, "2")], 3.0, &["0-2 1", "2-3 2"]),
             // Not there for a while is away; before it is seen first it is nothing.
             (&[(0.0, ""), (1.0, "1"), (2.0, ""), (3.0, "1")], 4.0, &["1-2 1", "2-3 away", "3-4 1"]),

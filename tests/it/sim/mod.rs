@@ -2,10 +2,12 @@
 
 mod concerns;
 mod crashes;
+mod replica;
 mod rows;
 mod scenarios;
 mod seeds;
 mod snapshot;
 mod support;
+mod timeline;
 mod trust;
 mod upgrade;
