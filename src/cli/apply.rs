@@ -178,7 +178,11 @@ fn read_saved(path: &Utf8Path) -> Result<Plan, CommandError> {
 
 /// What a cluster is founded with is no part of the comparison: every file that has it is.
 fn same_as_saved(path: &Utf8Path, saved: Plan, fresh: &Plan) -> Result<(), CommandError> {
-    let saved = Plan { founding: fresh.founding.clone(), ..saved };
+    let mut saved = Plan { founding: fresh.founding.clone(), ..saved };
+    // Nor is what pods happen to be available: the run compares with what is there when it begins.
+    if let (Some(saved), Some(fresh)) = (&mut saved.rollout, &fresh.rollout) {
+        saved.workloads = fresh.workloads.clone();
+    }
     if &saved == fresh {
         return Ok(());
     }

@@ -5,6 +5,7 @@ pub mod cycle;
 pub mod drain;
 pub mod engine;
 pub mod event;
+mod gate;
 pub mod observe;
 pub mod ports;
 pub mod render;

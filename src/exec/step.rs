@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::engine::{Failure, Ports, Setting};
 use super::event::Event;
+use super::gate::Gate;
 use super::ports::{KubeError, RemoteError};
 use crate::blueprint::cluster::{NodeWish, node_patch, object_key};
 use crate::inventory::HostName;
 use crate::plan::lower::{lower, runs_on_host};
 use crate::plan::quorum::may_stop_one;
 use crate::plan::show::name;
-use crate::plan::{Action, ObjectSet, Planned, Step, Target};
+use crate::plan::{Action, ObjectSet, Plan, Planned, Step, Target};
 use crate::release::KubeVersion;
 use crate::script::HostScript;
 
@@ -21,11 +22,12 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Runs one step; returns how many things it changed.
 pub(super) async fn run_step(
+    plan: &Plan,
     step: &Step,
     setting: &Setting<'_>,
     ports: &Ports<'_>,
 ) -> Result<usize, Failure> {
-    let failure = match run_actions(step, &step.actions, "", setting, ports).await {
+    let failure = match run_actions(plan, step, &step.actions, "", setting, ports).await {
         Ok(changed) => return Ok(changed),
         Err(failure) => failure,
     };
@@ -33,7 +35,7 @@ pub(super) async fn run_step(
         return Err(failure);
     }
     (ports.events)(Event::Waiting { step: step.id.clone(), what: "what was there before".to_owned() });
-    let back = match run_actions(step, &step.undo, "-undo", setting, ports).await {
+    let back = match run_actions(plan, step, &step.undo, "-undo", setting, ports).await {
         Ok(_) => "what was there before is back".to_owned(),
         Err(second) => format!("putting back what was there before failed too: {second}"),
     };
@@ -42,6 +44,7 @@ pub(super) async fn run_step(
 
 /// `attempt` tells the scripts of one step apart.
 async fn run_actions(
+    plan: &Plan,
     step: &Step,
     actions: &[Planned],
     attempt: &str,
@@ -60,7 +63,7 @@ async fn run_actions(
             scripts += 1;
             actions = rest;
         } else {
-            run_action(step, &first.action, setting, ports).await?;
+            run_action(plan, step, &first.action, setting, ports).await?;
             changed += 1;
             actions = actions.get(1..).unwrap_or_default();
         }
@@ -68,7 +71,7 @@ async fn run_actions(
     Ok(changed)
 }
 
-fn failure(error: impl Into<String>) -> Failure {
+pub(super) fn failure(error: impl Into<String>) -> Failure {
     Failure { error: error.into(), hint: None, unreachable: false }
 }
 
@@ -129,6 +132,7 @@ async fn run_script(
 }
 
 async fn run_action(
+    plan: &Plan,
     step: &Step,
     action: &Action,
     setting: &Setting<'_>,
@@ -186,6 +190,14 @@ async fn run_action(
                 node_ready(ports, node, *kubelet).await
             })
             .await
+        }
+        Action::AwaitWave { nodes, kubelet } => {
+            let gate = Gate { step, plan, nodes, kubelet: *kubelet, ports };
+            gate.opens(Duration::from_secs(timeouts.node_ready.into())).await
+        }
+        Action::WatchWave { nodes, kubelet, seconds } => {
+            let gate = Gate { step, plan, nodes, kubelet: *kubelet, ports };
+            gate.stays_open(Duration::from_secs((*seconds).into())).await
         }
         Action::AwaitSpareVoter => {
             until(
@@ -328,7 +340,7 @@ where
 }
 
 /// An answer that waiting cannot change: the server understood and said no.
-fn is_final(error: &KubeError) -> bool {
+pub(super) fn is_final(error: &KubeError) -> bool {
     match error {
         KubeError::Unreachable(_) => false,
         KubeError::Refused { code, .. } => matches!(code, 400 | 405 | 413 | 415 | 422),

@@ -8,6 +8,7 @@ mod model;
 mod network;
 mod parse;
 mod schema;
+mod upgrade;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use ids::{ClusterName, HostName, InvalidName};
@@ -18,3 +19,4 @@ pub(crate) use parse::SIZE_LIMIT;
 pub(crate) use parse::tests::MINIMAL;
 pub use parse::{Origin, parse};
 pub use schema::inventory_schema;
+pub use upgrade::{Canary, UpgradePolicy};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, HostName};
 use super::network::Network;
+use super::upgrade::UpgradePolicy;
 use crate::release::KubeVersion;
 
 pub use crate::release::Arch;
@@ -294,13 +295,15 @@ pub struct Policy {
     /// Hosts worked on at once. More means more load on the operator's machine and the network.
     pub parallelism: u32,
     /// Workers that may be out of service at once.
-    pub max_unavailable: MaxUnavailable,
+    pub max_unavailable: CountOrShare,
+    pub upgrade: UpgradePolicy,
     pub timeouts: Timeouts,
 }
 
+/// A number of workers, or a percentage of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum MaxUnavailable {
+pub enum CountOrShare {
     Count(u32),
     Percent(u8),
 }

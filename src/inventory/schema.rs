@@ -24,7 +24,7 @@ macro_rules! shapes {
         #[derive(JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         #[allow(dead_code)]
-        struct $name { $($(#[$field_doc])* $field: $type,)* }
+        pub(super) struct $name { $($(#[$field_doc])* $field: $type,)* }
     )*};
 }
 
@@ -149,6 +149,8 @@ enum CountOrShare {
 #[derive(JsonSchema)]
 #[allow(dead_code)]
 struct Duration(#[schemars(regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))] String);
+
+mod upgrade;
 
 shapes! {
     /// A Kubernetes cluster as keelwright is to make and keep it.
@@ -411,6 +413,8 @@ shapes! {
         parallelism: Option<u32>,
         /// Workers that may be out of service at once. Default: 1.
         max_unavailable: Option<CountOrShare>,
+        /// How a change rolls over the workers.
+        upgrade: Option<upgrade::UpgradeShape>,
         timeouts: Option<TimeoutsShape>,
     }
     TimeoutsShape {

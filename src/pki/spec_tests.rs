@@ -57,7 +57,8 @@ pub(crate) fn inventory(hosts: Vec<Host>) -> Inventory {
         addons: vec![],
         policy: Policy {
             parallelism: 10,
-            max_unavailable: MaxUnavailable::Count(1),
+            max_unavailable: CountOrShare::Count(1),
+            upgrade: UpgradePolicy::default(),
             timeouts: Timeouts { connect: 1, stage: 1, api_ready: 1, node_ready: 1, drain: 1 },
         },
     }

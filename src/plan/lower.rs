@@ -54,6 +54,8 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::AwaitNode { .. }
         | Action::AwaitServing
         | Action::AwaitSpareVoter
+        | Action::AwaitWave { .. }
+        | Action::WatchWave { .. }
         | Action::AddLearner { .. }
         | Action::PromoteLearner { .. }
         | Action::RemoveMember { .. }
@@ -158,6 +160,8 @@ fn lower_action<E>(
         | Action::AwaitNode { .. }
         | Action::AwaitServing
         | Action::AwaitSpareVoter
+        | Action::AwaitWave { .. }
+        | Action::WatchWave { .. }
         | Action::AddLearner { .. }
         | Action::PromoteLearner { .. }
         | Action::RemoveMember { .. }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::rollout::Rollout;
 use super::upgrade::ClusterVersions;
 use crate::blueprint::Content;
 use crate::blueprint::cluster::NodeWish;
@@ -47,6 +48,9 @@ pub struct Plan {
     pub versions: Option<ClusterVersions>,
     /// What the cluster is to run.
     pub target: KubeVersion,
+    /// The waves of workers, where any worker that runs is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     pub steps: Vec<Step>,
 }
 
@@ -121,6 +125,8 @@ pub enum Stage {
     Register,
     Addons,
     Node,
+    Gate,
+    Pause,
     Ready,
     Drain,
     RemoveMember,
@@ -148,6 +154,8 @@ impl Stage {
             Stage::Register => "register",
             Stage::Addons => "addons",
             Stage::Node => "node",
+            Stage::Gate => "gate",
+            Stage::Pause => "pause",
             Stage::Ready => "ready",
             Stage::Drain => "drain",
             Stage::RemoveMember => "remove-member",
@@ -175,6 +183,8 @@ impl Stage {
             Stage::Register => "labelling the node",
             Stage::Addons => "applying add-ons",
             Stage::Node => "replacing the kubelet",
+            Stage::Gate => "waiting for the wave to be well",
+            Stage::Pause => "watching the wave before the next",
             Stage::Ready => "waiting for the node to be Ready",
             Stage::Drain => "draining the node",
             Stage::RemoveMember => "removing the etcd member",
@@ -310,6 +320,17 @@ pub enum Action {
         node: HostName,
         /// The kubelet that has to say so; None: any.
         kubelet: Option<KubeVersion>,
+    },
+    /// Waits until these nodes run this kubelet and are well, and no workload has fewer pods than before.
+    AwaitWave {
+        nodes: Vec<HostName>,
+        kubelet: KubeVersion,
+    },
+    /// Watches the same for so long; fails when it no longer holds.
+    WatchWave {
+        nodes: Vec<HostName>,
+        kubelet: KubeVersion,
+        seconds: u32,
     },
     /// Waits until etcd goes on without any one of its voters.
     AwaitSpareVoter,

@@ -7,6 +7,7 @@ use similar::TextDiff;
 use super::Outline;
 use super::model::{Action, Planned, Step};
 use crate::blueprint::Content;
+use crate::inventory::HostName;
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,17 @@ fn summary(step: &Step) -> String {
     }
 }
 
+/// How many nodes of a wave are named one by one.
+const NAMED_NODES: usize = 4;
+
+fn nodes_of(nodes: &[HostName]) -> String {
+    let names: Vec<&str> = nodes.iter().map(HostName::as_str).take(NAMED_NODES).collect();
+    match nodes.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 /// One action in a few words.
 pub fn name(action: &Action) -> String {
     match action {
@@ -97,6 +109,10 @@ pub fn name(action: &Action) -> String {
         Action::AwaitNode { node, kubelet: None } => format!("wait for node {node}"),
         Action::AwaitNode { node, kubelet: Some(version) } => {
             format!("wait for node {node} with kubelet {version}")
+        }
+        Action::AwaitWave { nodes, .. } => format!("wait for {} to be well", nodes_of(nodes)),
+        Action::WatchWave { nodes, seconds, .. } => {
+            format!("watch {} for {}", nodes_of(nodes), duration(*seconds))
         }
         Action::AwaitSpareVoter => "wait until etcd can spare a voter".into(),
         Action::PauseKubelet => "stop the kubelet".into(),

@@ -6,6 +6,7 @@ mod hosts;
 mod kubelet_fields;
 mod network;
 mod syntax;
+mod upgrade;
 
 use crate::inventory::parse::context::Context;
 use crate::inventory::parse::draft::Draft;
@@ -48,6 +49,7 @@ pub(crate) fn check(draft: &Draft, root: &Node, context: &Context<'_>) {
     rules.endpoint();
     rules.names();
     rules.components();
+    rules.upgrade();
 }
 
 /// The minors this release installs, as a person reads them.

@@ -15,6 +15,7 @@ pub(crate) mod scalar;
 mod settings;
 mod text;
 pub(crate) mod tree;
+mod upgrade;
 mod values;
 
 use camino::Utf8Path;

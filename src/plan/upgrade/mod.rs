@@ -14,6 +14,7 @@ mod roll;
 mod search;
 mod state;
 pub mod versions;
+mod waves;
 
 #[cfg(test)]
 mod path_exhaustive_tests;
@@ -29,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::graph::Graph;
 use super::host::HostChanges;
 use super::model::{Action, Planned, Reason, Stage, Step, StepId, Target};
-use super::{PlanError, PlanInput, etcd as members};
+use super::{PlanError, PlanInput, Rollout, etcd as members};
 use crate::blueprint::{ClusterBlueprint, ClusterIdentity, HostBlueprint};
 use crate::digest::Digest;
 use crate::inventory::{Host, HostName, Inventory};
@@ -344,10 +345,10 @@ impl<'a> Members<'a> {
     }
 
     /// The workers, when all the rest is as it should be.
-    pub fn workers(&mut self, rolled: &Rolled, graph: &mut Graph, after: Vec<StepId>) {
+    pub fn workers(&mut self, rolled: &Rolled, graph: &mut Graph, after: Vec<StepId>) -> Option<Rollout> {
         let hosts = &self.rolling.input.inventory.hosts;
         let workers: Vec<&Host> = rolled.workers.iter().filter_map(|name| hosts.get(name)).collect();
-        self.rolling.workers(&workers, &rolled.drained, graph, after);
+        self.rolling.workers(&workers, &rolled.drained, graph, after)
     }
 }
 

@@ -7,7 +7,7 @@ use super::observe::{manifest_path, manifest_text};
 use super::parts::Parts;
 use super::path::Move;
 use crate::blueprint::{Content, HostBlueprint, api_server_port};
-use crate::inventory::{Host, HostName, MaxUnavailable};
+use crate::inventory::{Host, HostName};
 use crate::plan::graph::Graph;
 use crate::plan::model::{Action, Before, Planned, Reason, Stage, StepId, Target};
 use crate::plan::{PlanInput, pods};
@@ -252,13 +252,21 @@ impl<'a> Rolling<'a> {
     }
 
     /// The kubelet and the runtime of one host.
-    fn node_step(
+    pub fn node_step(
         &mut self,
         host: &Host,
         drains: bool,
         after: Vec<StepId>,
         graph: &mut Graph,
     ) -> Option<StepId> {
+        let actions = self.node_actions(host, drains);
+        let mut needs = after;
+        needs.extend(self.own(&host.name, graph));
+        graph.add(target(&host.name), Stage::Node, actions, needs)
+    }
+
+    /// What has to be done for it, in order; empty: nothing.
+    pub fn node_actions(&self, host: &Host, drains: bool) -> Vec<Planned> {
         let mut changes = self.parts.get(&host.name).map(|parts| parts.node.clone()).unwrap_or_default();
         let node = self.input.facts.api.known().and_then(|api| api.nodes.get(&host.name));
         let version = self.input.inventory.version;
@@ -269,7 +277,7 @@ impl<'a> Rolling<'a> {
         }
         let ours = node.is_some_and(|node| crate::facts::is_cordoned_by_us(&node.live));
         if changes.is_empty() && !ours {
-            return None;
+            return Vec::new();
         }
         let pods = self.static_pods(&host.name);
         let runs_etcd = pods.iter().any(|pod| pod == ETCD);
@@ -300,9 +308,7 @@ impl<'a> Rolling<'a> {
         if node.is_some() && (drains || ours) {
             actions.push(follows(Action::Uncordon { node: host.name.clone() }));
         }
-        let mut needs = after;
-        needs.extend(self.own(&host.name, graph));
-        graph.add(target(&host.name), Stage::Node, actions, needs)
+        actions
     }
 
     /// Static pods of a host as they are stopped from the last to the first.
@@ -330,27 +336,6 @@ impl<'a> Rolling<'a> {
         }
         last
     }
-
-    /// Workers in waves: a wave begins when everybody of the one before is back.
-    pub fn workers(
-        &mut self,
-        workers: &[&Host],
-        drained: &BTreeSet<HostName>,
-        graph: &mut Graph,
-        after: Vec<StepId>,
-    ) {
-        let size = wave_size(self.input.inventory.policy.max_unavailable, workers.len());
-        let mut last = after;
-        let mut wave = Vec::new();
-        for host in workers {
-            let drains = drained.contains(&host.name);
-            let Some(id) = self.node_step(host, drains, last.clone(), graph) else { continue };
-            wave.push(id);
-            if wave.len() >= size {
-                last = std::mem::take(&mut wave);
-            }
-        }
-    }
 }
 
 /// One change of a static pod, and the way back.
@@ -359,15 +344,6 @@ struct Swap {
     undo: Option<Planned>,
     /// The pod starts anew for it.
     restarts: bool,
-}
-
-/// How many workers may be out of service at once: at least one, or nothing would ever change.
-pub fn wave_size(policy: MaxUnavailable, workers: usize) -> usize {
-    let size = match policy {
-        MaxUnavailable::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
-        MaxUnavailable::Percent(percent) => workers * usize::from(percent) / 100,
-    };
-    size.max(1)
 }
 
 /// What each static pod's manifest holds now.

@@ -9,3 +9,4 @@ mod snapshot;
 mod support;
 mod trust;
 mod upgrade;
+mod waves;
