@@ -8,6 +8,7 @@
 //! - [`pki`]: certificates, keys and kubeconfigs of a cluster
 //! - [`blueprint`] PURE: what one host, and the cluster's API, must look like
 //! - [`facts`] PURE: what was observed, and the script that observes it
+//! - [`timeline`] PURE: what ran where and when during a run, as JSON and as a picture
 //! - [`plan`] PURE: the steps between the two
 //! - [`command`] PURE: an argv, its quoting, its output
 //! - [`script`] PURE: the operations a host does in one stage
@@ -35,3 +36,4 @@ pub mod script;
 pub mod sim;
 pub mod ssh;
 pub mod state;
+pub mod timeline;

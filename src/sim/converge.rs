@@ -24,6 +24,7 @@ use crate::exec::{Cycle, DesiredObjects, Event, Look, Outcome, Ports, Setting, V
 use crate::facts::Observed;
 use crate::inventory::{Host, HostName, Inventory};
 use crate::plan::check::{Flaw, check};
+use crate::plan::upgrade::UpgradeError;
 use crate::plan::{Goal, ObjectSet, Outline, PlanError, Refusal, Stage, Target, Why};
 use crate::release::{Arch, BundleManifest, KubeVersion, UnsupportedMinor};
 
@@ -353,6 +354,7 @@ impl Simulation {
 fn was_away(error: &PlanError) -> bool {
     let away = |refusal: &Refusal| matches!(refusal.why, Why::TooFewFounders { .. });
     matches!(error, PlanError::Refused(refusals) if refusals.iter().all(away))
+        || matches!(error, PlanError::Upgrade(UpgradeError::Blind(_)))
 }
 
 fn outline_owes_nothing(round: &Round) -> bool {

@@ -25,7 +25,8 @@ impl World {
         let voter = self.clusters.get(&cluster).is_some_and(|cluster| {
             cluster.established && cluster.members.get(&member).is_some_and(|member| !member.learner)
         });
-        if voter {
+        // One that was put back before it answered takes nothing away.
+        if voter && self.answers(cluster, member) {
             self.voter_goes(name, cluster, "restarted");
         }
     }

@@ -226,15 +226,20 @@ impl Cluster {
         assert!(read.wait().unwrap().success(), "{from} to {to}: {paths}");
     }
 
-    /// kubectl with an administrator's kubeconfig, from outside.
-    pub fn kubectl(&self, args: &[&str]) -> String {
+    /// The file of an administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
         let kubeconfig = self.lab.directory().join("kubeconfig");
         if !kubeconfig.exists() {
             self.on("kubeconfig", &["--output", kubeconfig.to_str().unwrap()]);
         }
+        kubeconfig
+    }
+
+    /// kubectl with an administrator's kubeconfig, from outside.
+    pub fn kubectl(&self, args: &[&str]) -> String {
         let output = Command::new(self.bundle().join("bin/kubectl"))
             .arg("--kubeconfig")
-            .arg(&kubeconfig)
+            .arg(self.kubeconfig())
             .args(args)
             .output()
             .unwrap();

@@ -4,4 +4,5 @@ mod cluster;
 mod install;
 mod lab;
 mod life;
+mod timeline;
 mod upgrade;

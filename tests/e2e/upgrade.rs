@@ -6,27 +6,30 @@ use keelwright::lab::Role;
 
 use crate::cluster::Cluster;
 use crate::lab::skip_reason;
+use crate::timeline::{self, Sampler};
 
 const NODES: [&str; 5] = ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"];
 
-/// Ten times a second a write and a read through the endpoint of a node, each tried twice at most.
+/// Ten times a second a write and a read through the endpoint of a node, each tried twice at most. How each
+/// call ended is told in `calls`, with the second in which it did.
 const API_CLIENT: &str = r#"
 install -d /root/client && rm -f /root/client/* && touch /root/client/go
 cat >/root/client/run <<'RUN'
 api() { curl -sS -o /dev/null -w '%{http_code}' --max-time 10 --cacert /root/ca.crt --cert /root/admin.crt --key /root/admin.key "$@" 2>>/root/client/errors; }
+tell() { echo "$(date +%s) $1 $2" >>/root/client/calls; }
 i=0
 while [ -e /root/client/go ]; do
   body="{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"w-$i\"}}"
-  for try in 1 2 lost; do
-    [ $try = lost ] && { echo "w-$i $code" >>/root/client/failed; break; }
+  for try in ok retried failed; do
+    [ $try = failed ] && { echo "w-$i $code" >>/root/client/failed; tell write $try; break; }
     code=$(api -X POST -H 'Content-Type: application/json' -d "$body" "$URL/api/v1/namespaces/writes/configmaps")
-    case $code in 201|409) echo "w-$i" >>/root/client/acknowledged; break ;; esac
+    case $code in 201|409) echo "w-$i" >>/root/client/acknowledged; tell write $try; break ;; esac
     echo "w-$i $code" >>/root/client/retried
   done
-  for try in 1 2 lost; do
-    [ $try = lost ] && { echo "read-$i $code" >>/root/client/failed; break; }
+  for try in ok retried failed; do
+    [ $try = failed ] && { echo "read-$i $code" >>/root/client/failed; tell read $try; break; }
     code=$(api "$URL/api/v1/namespaces/writes")
-    [ "$code" = 200 ] && break
+    [ "$code" = 200 ] && { tell read $try; break; }
     echo "read-$i $code" >>/root/client/retried
   done
   i=$((i+1))
@@ -41,12 +44,13 @@ const SERVICE_CLIENT: &str = r#"
 install -d /root/client && rm -f /root/client/* && touch /root/client/go
 cat >/root/client/run <<'RUN'
 call() { curl -fsS -o /dev/null --max-time 5 "http://$1:$PORT/hostname" 2>>/root/client/errors; }
+tell() { echo "$(date +%s) service $1" >>/root/client/calls; }
 set -- $ADDRESSES
 while [ -e /root/client/go ]; do
   first=$1; shift; set -- "$@" "$first"
-  if call "$first"; then echo 1 >>/root/client/acknowledged
-  elif echo "$first" >>/root/client/retried; call "$1"; then echo 1 >>/root/client/acknowledged
-  else echo "$first $1" >>/root/client/failed; fi
+  if call "$first"; then echo 1 >>/root/client/acknowledged; tell ok
+  elif echo "$first" >>/root/client/retried; call "$1"; then echo 1 >>/root/client/acknowledged; tell retried
+  else echo "$first $1" >>/root/client/failed; tell failed; fi
   sleep 0.1
 done
 touch /root/client/ended
@@ -68,7 +72,7 @@ fn upgrades_three_minors_in_one_apply_and_nobody_notices() {
         cluster.bundle_of(version, &["--only", "control-plane"]);
     }
     cluster.upgrade_to("v1.37.1");
-    let time = cluster.apply();
+    let time = drawn(&cluster, "upgrade-1.34.4-1.37.1", || cluster.apply());
     eprintln!("from 1.34.4 to 1.37.1 in {:.1} s", time.as_secs_f64());
     served(&cluster, "worker-1", "API");
     served(&cluster, "spare-1", "service");
@@ -77,6 +81,17 @@ fn upgrades_three_minors_in_one_apply_and_nobody_notices() {
         cluster.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}"]);
     assert_eq!(versions.split_whitespace().collect::<BTreeSet<_>>(), BTreeSet::from(["v1.37.1"]));
     assert_eq!(cluster.steps_left(), Vec::<String>::new(), "a second plan is empty");
+}
+
+/// Does something while its timeline is drawn; one that fails is drawn as well.
+fn drawn<T>(cluster: &Cluster, name: &str, change: impl FnOnce() -> T) -> T {
+    let sampler = Sampler::start(cluster, &["cp-1", "cp-2", "cp-3"]);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(change));
+    let recorded = sampler.stop();
+    let calls = ["worker-1", "spare-1"].map(|machine| cluster.run(machine, "cat /root/client/calls").stdout);
+    let log = calls.map(|calls| String::from_utf8_lossy(&calls).into_owned()).join("\n");
+    timeline::write(name, &recorded.timeline("Kubernetes 1.34.4 to 1.37.1 in one apply", &log));
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn start_clients(cluster: &Cluster) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may import beside itself. Tests inside a module may import anything.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("release", &[]),
     ("digest", &[]),
     ("command", &[]),
@@ -14,6 +14,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("pki", &["inventory", "release"]),
     ("blueprint", &["digest", "inventory", "pki", "release", "render"]),
     ("facts", &["blueprint", "digest", "inventory", "pki", "release"]),
+    ("timeline", &["facts", "inventory"]),
     ("plan", &["blueprint", "command", "digest", "facts", "inventory", "pki", "release", "render", "script"]),
     (
         "exec",
@@ -37,7 +38,19 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("lab", &["inventory", "release"]),
     (
         "sim",
-        &["blueprint", "command", "digest", "exec", "facts", "inventory", "pki", "plan", "release", "script"],
+        &[
+            "blueprint",
+            "command",
+            "digest",
+            "exec",
+            "facts",
+            "inventory",
+            "pki",
+            "plan",
+            "release",
+            "script",
+            "timeline",
+        ],
     ),
     // Puts everything together.
     (
@@ -60,13 +73,24 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "sim",
             "ssh",
             "state",
+            "timeline",
         ],
     ),
 ];
 
 /// Modules that decide: equal inputs, equal outputs, and nothing waits.
-const PURE: [&str; 9] =
-    ["release", "digest", "command", "render", "script", "inventory", "blueprint", "facts", "plan"];
+const PURE: [&str; 10] = [
+    "release",
+    "digest",
+    "command",
+    "render",
+    "script",
+    "inventory",
+    "blueprint",
+    "facts",
+    "timeline",
+    "plan",
+];
 
 /// What would make them impure.
 const IMPURE: [&str; 16] = [

@@ -98,18 +98,23 @@ pub(super) fn before(
     if blocking.is_empty() { Ok(all) } else { Err(PlanError::Concerns(blocking)) }
 }
 
-/// What must be mended before any version changes: each would leave a control plane at a version that the
-/// others have gone beyond.
-fn must_be_mended(input: &PlanInput<'_>) -> Result<(), UpgradeError> {
+fn names(hosts: Vec<&Host>) -> Vec<HostName> {
+    hosts.into_iter().map(|host| host.name.clone()).collect()
+}
+
+/// No version may change, not even a worker's, while nobody knows which API servers there are.
+fn must_be_seen(input: &PlanInput<'_>) -> Result<(), UpgradeError> {
     let serves = |host: &&Host| {
         host.is_control_plane() || input.inventory.etcd_hosts().any(|etcd| etcd.name == host.name)
     };
-    let names = |hosts: Vec<&Host>| hosts.into_iter().map(|host| host.name.clone()).collect::<Vec<_>>();
     let away = input.inventory.hosts.values().filter(serves);
     let away = names(away.filter(|host| input.facts.host(&host.name).is_none()).collect());
-    if !away.is_empty() {
-        return Err(UpgradeError::Blind(away));
-    }
+    if away.is_empty() { Ok(()) } else { Err(UpgradeError::Blind(away)) }
+}
+
+/// What must be mended before a control plane changes: each would be left at a version that the others have
+/// gone beyond.
+fn must_be_mended(input: &PlanInput<'_>) -> Result<(), UpgradeError> {
     let leaving = names(input.facts.dropped.values().filter(|host| host.is_control_plane()).collect());
     if !leaving.is_empty() {
         return Err(UpgradeError::Leaving(leaving));
@@ -153,6 +158,9 @@ impl<'a> Members<'a> {
     ) -> Result<Option<Self>, PlanError> {
         let Some(versions) = versions else { return Ok(None) };
         let moves = path(&versions, &releases(input)?).map_err(UpgradeError::from)?;
+        if !moves.is_empty() {
+            must_be_seen(input)?;
+        }
         if moves.iter().any(|step| matches!(step, Move::ControlPlane { .. } | Move::Etcd { .. })) {
             must_be_mended(input)?;
         }
@@ -199,6 +207,7 @@ impl<'a> Members<'a> {
     ) {
         let mut parts = parts::split(changes, blueprint);
         self.bring_passing(host, &mut parts);
+        parts.start_with_node();
         let files = parts.files.clone();
         let (uploads, prepare) = (std::mem::take(&mut parts.uploads), std::mem::take(&mut parts.prepare));
         self.rolling.parts.insert(host.name.clone(), parts);
@@ -211,7 +220,9 @@ impl<'a> Members<'a> {
         if !self.serving.contains(&host.name) {
             let at = self.versions_at(&host.name);
             let unit = start.iter().position(|planned| matches!(planned.action, Action::StartUnit { .. }));
-            let pods = self.rolling.repair(&host.name, &at);
+            // A member that answers has its turn with the others, whatever its API server does.
+            let spared = members::is_healthy(self.rolling.input, host);
+            let pods = self.rolling.repair(&host.name, &at, spared);
             let place = unit.unwrap_or(start.len());
             start.splice(place..place, pods);
         }
@@ -281,7 +292,8 @@ impl<'a> Members<'a> {
         let of = |serves: bool, hosts: Vec<&'a Host>| -> Vec<&'a Host> {
             hosts.into_iter().filter(|host| self.serving.contains(&host.name) == serves).collect()
         };
-        let etcd = of(true, input.inventory.etcd_hosts().collect());
+        let answers = |host: &&Host| self.serving.contains(&host.name) || members::is_healthy(input, host);
+        let etcd: Vec<&Host> = input.inventory.etcd_hosts().filter(answers).collect();
         let control_planes = of(true, input.inventory.control_planes().collect());
         let here = |host: &&&Host| self.rolling.parts.contains_key(&host.name);
         let is_special = |host: &&&Host| {

@@ -19,6 +19,28 @@ pub struct Parts {
     pub pods: BTreeMap<String, Vec<Planned>>,
     /// Whatever restarts the kubelet or the runtime.
     pub node: Vec<Planned>,
+    /// The kubelet is down and is started as it is wanted.
+    pub starts_kubelet: bool,
+}
+
+impl Parts {
+    /// A kubelet that was found down half-way through its exchange disturbs nobody any more, and an executable
+    /// that is there already may not know the flags it had before: they are written before it starts. One
+    /// whose executable is still the old one starts as it was, and has its turn later.
+    pub fn start_with_node(&mut self) {
+        let starts =
+            |planned: &Planned| matches!(&planned.action, Action::StartUnit { unit } if unit == KUBELET_UNIT);
+        let exchanges = |planned: &Planned| matches!(planned.action, Action::InstallBinary { .. });
+        let Some(place) = self.files.iter().position(starts) else { return };
+        if self.node.iter().any(exchanges) {
+            return;
+        }
+        let restarts = |planned: &Planned| matches!(&planned.action, Action::RestartUnit { unit } if unit == KUBELET_UNIT);
+        let node = std::mem::take(&mut self.node);
+        let node: Vec<Planned> = node.into_iter().filter(|planned| !restarts(planned)).collect();
+        self.files.splice(place..place, node);
+        self.starts_kubelet = true;
+    }
 }
 
 /// Sorts a host's changes by what they disturb; the order within each part stays.

@@ -122,6 +122,10 @@ impl<'a> Rolling<'a> {
         last: Vec<StepId>,
         graph: &mut Graph,
     ) -> Vec<StepId> {
+        // Of a host that did not answer nobody knows what it runs.
+        if !self.parts.contains_key(host) {
+            return last;
+        }
         let groups: &[&[&str]] = match stage {
             Stage::Etcd => &[&[ETCD]],
             _control_plane => &[&[API_SERVER], &CONTROLLERS],
@@ -173,8 +177,14 @@ impl<'a> Rolling<'a> {
 
     /// All static pods of a host that serves nobody now, as the version it is at wants them: no gate, since
     /// they may need others that are down as well.
-    pub fn repair(&mut self, host: &HostName, at: &BTreeMap<String, KubeVersion>) -> Vec<Planned> {
+    pub fn repair(
+        &mut self,
+        host: &HostName,
+        at: &BTreeMap<String, KubeVersion>,
+        spare_etcd: bool,
+    ) -> Vec<Planned> {
         let pods: Vec<&str> = [ETCD, API_SERVER].into_iter().chain(CONTROLLERS).collect();
+        let pods = pods.into_iter().filter(|pod| !(spare_etcd && *pod == ETCD));
         let target_version = self.input.inventory.version;
         let swaps = pods
             .into_iter()
@@ -270,7 +280,8 @@ impl<'a> Rolling<'a> {
         let mut changes = self.parts.get(&host.name).map(|parts| parts.node.clone()).unwrap_or_default();
         let node = self.input.facts.api.known().and_then(|api| api.nodes.get(&host.name));
         let version = self.input.inventory.version;
-        let behind = node.is_some_and(|node| node.kubelet_version != version.to_string());
+        let starts = self.parts.get(&host.name).is_some_and(|parts| parts.starts_kubelet);
+        let behind = !starts && node.is_some_and(|node| node.kubelet_version != version.to_string());
         if behind && !changes.iter().any(|planned| matches!(&planned.action, Action::RestartUnit { unit } if unit == "kubelet.service")) {
             let action = Action::RestartUnit { unit: "kubelet.service".to_owned() };
             changes.push(Planned { action, reason: Reason::Changed { what: KUBELET.to_owned() } });
