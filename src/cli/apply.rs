@@ -266,6 +266,7 @@ async fn run(
         remote: operation.adapters.remote.as_ref(),
         kube: operation.adapters.kube.as_ref(),
         etcd: operation.adapters.etcd.as_ref(),
+        local: &operation.local,
         secrets: operation.vault.as_ref(),
         snapshots: operation.vault.as_ref(),
         objects: &objects,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::event::Event;
-use super::ports::{Etcd, KubeApi, PortError, Remote, SecretSource, Snapshots};
+use super::ports::{Etcd, KubeApi, LocalCommands, PortError, Remote, SecretSource, Snapshots};
 use super::step::run_step;
 use crate::blueprint::OsFamily;
 use crate::inventory::{HostName, Policy};
@@ -55,6 +55,7 @@ pub struct Ports<'a> {
     pub remote: &'a dyn Remote,
     pub kube: &'a dyn KubeApi,
     pub etcd: &'a dyn Etcd,
+    pub local: &'a dyn LocalCommands,
     pub secrets: &'a dyn SecretSource,
     pub snapshots: &'a dyn Snapshots,
     pub objects: &'a dyn DesiredObjects,

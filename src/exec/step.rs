@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::engine::{Failure, Ports, Setting};
 use super::event::Event;
 use super::gate::Gate;
+use super::hook::{Hook, allowance};
 use super::ports::{KubeError, RemoteError};
 use crate::blueprint::cluster::{NodeWish, node_patch, object_key};
-use crate::inventory::HostName;
+use crate::inventory::{HookPlace, HostName};
 use crate::plan::lower::{lower, runs_on_host};
 use crate::plan::quorum::may_stop_one;
 use crate::plan::show::name;
@@ -114,15 +115,17 @@ async fn run_script(
         owners.extend(std::iter::repeat_n(index, lowered.len()));
         ops.extend(lowered);
     }
-    let script = HostScript { id, epoch: setting.epoch, deadline: setting.policy.timeouts.stage, ops };
+    let deadline = setting.policy.timeouts.stage.saturating_add(allowance(batch));
+    let script = HostScript { id, epoch: setting.epoch, deadline, ops };
     let result = ports.remote.run(host, &script).await.map_err(|error| remote_failure(&error))?;
     if result.status == 0 {
         return Ok(result.changed.len());
     }
-    let what = owners
-        .get(result.completed)
-        .and_then(|index| batch.get(*index))
-        .map_or_else(|| step.stage.describe().to_owned(), |planned| name(&planned.action));
+    let failing = owners.get(result.completed).and_then(|index| batch.get(*index));
+    if let Some(hook) = failing.and_then(|planned| Hook::of(step, planned)) {
+        return Err(hook.failed(result.status, &result.output));
+    }
+    let what = failing.map_or_else(|| step.stage.describe().to_owned(), |planned| name(&planned.action));
     let output = result.output.trim();
     Err(failure(format!(
         "{what}: exit status {}{}{output}",
@@ -190,6 +193,10 @@ async fn run_action(
                 node_ready(ports, node, *kubelet).await
             })
             .await
+        }
+        Action::RunHook { name, when, place: place @ HookPlace::Local, command, environment, timeout } => {
+            let hook = Hook { step, name, when: *when, place: *place };
+            hook.run_local(command, environment, *timeout, ports).await
         }
         Action::AwaitWave { nodes, kubelet } => {
             let gate = Gate { step, plan, nodes, kubelet: *kubelet, ports };
@@ -289,6 +296,7 @@ async fn run_action(
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
+        | Action::RunHook { place: HookPlace::Host, .. }
         | Action::CleanMachine { .. } => Err(failure(format!("{} runs on a host only", name(action)))),
     }
 }

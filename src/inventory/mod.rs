@@ -3,6 +3,7 @@
 
 mod check;
 mod diagnostic;
+mod hooks;
 mod ids;
 mod model;
 mod network;
@@ -11,6 +12,7 @@ mod schema;
 mod upgrade;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
+pub use hooks::{Hook, HookHosts, HookPlace, HookPoint};
 pub use ids::{ClusterName, HostName, InvalidName};
 pub use model::*;
 pub use network::*;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use super::hooks::Hook;
 use super::ids::{ClusterName, HostName};
 use super::network::Network;
 use super::upgrade::UpgradePolicy;
@@ -36,6 +37,9 @@ pub struct Inventory {
     pub artifacts: Artifacts,
     pub addons: Vec<Addon>,
     pub policy: Policy,
+    /// In the order they run in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 /// What a host is for.

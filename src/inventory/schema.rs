@@ -181,6 +181,8 @@ shapes! {
         /// Manifests applied after the cluster is up.
         addons: Option<Vec<AddonShape>>,
         policy: Option<PolicyShape>,
+        /// Your own commands around hosts, waves and hops of an upgrade.
+        hooks: Option<Vec<upgrade::HookShape>>,
     }
     Metadata {
         /// The cluster's name, one DNS label.

@@ -55,6 +55,7 @@ pub(crate) fn inventory(hosts: Vec<Host>) -> Inventory {
         security: Security { encryption_at_rest: true, audit: true, cis: true },
         artifacts: Artifacts { bundle: None, delivery: Delivery::Upload },
         addons: vec![],
+        hooks: Vec::new(),
         policy: Policy {
             parallelism: 10,
             max_unavailable: CountOrShare::Count(1),

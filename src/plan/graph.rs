@@ -23,6 +23,8 @@ fn expected_seconds(stage: Stage, actions: &[Planned]) -> u32 {
         Stage::ControlPlane => 15,
         Stage::Node => 15,
         Stage::Mint
+        | Stage::Before
+        | Stage::After
         | Stage::Gate
         | Stage::AddMember
         | Stage::Access

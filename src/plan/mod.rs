@@ -8,6 +8,7 @@ mod clean;
 mod cluster;
 mod etcd;
 mod graph;
+mod hooks;
 mod host;
 pub mod lower;
 pub mod model;

@@ -11,7 +11,7 @@ use crate::blueprint::Content;
 use crate::blueprint::cluster::NodeWish;
 use crate::digest::Digest;
 use crate::facts::Founding;
-use crate::inventory::{ClusterName, HostName};
+use crate::inventory::{ClusterName, HookPlace, HookPoint, HostName};
 use crate::pki::date::date;
 use crate::pki::{CertificateSpec, KeyId};
 use crate::release::KubeVersion;
@@ -119,12 +119,14 @@ pub enum Stage {
     ApiReady,
     PromoteMember,
     Access,
+    Before,
     Etcd,
     ControlPlane,
     Objects,
     Register,
     Addons,
     Node,
+    After,
     Gate,
     Pause,
     Ready,
@@ -148,6 +150,8 @@ impl Stage {
             Stage::ApiReady => "api-ready",
             Stage::PromoteMember => "promote-member",
             Stage::Access => "access",
+            Stage::Before => "before",
+            Stage::After => "after",
             Stage::Etcd => "etcd",
             Stage::ControlPlane => "control-plane",
             Stage::Objects => "objects",
@@ -177,6 +181,8 @@ impl Stage {
             Stage::ApiReady => "waiting for the API server",
             Stage::PromoteMember => "making the etcd learner a voter",
             Stage::Access => "applying access rules",
+            Stage::Before => "running hooks before it",
+            Stage::After => "running hooks after it",
             Stage::Etcd => "replacing the etcd member",
             Stage::ControlPlane => "replacing the control plane",
             Stage::Objects => "applying cluster objects",
@@ -331,6 +337,17 @@ pub enum Action {
         nodes: Vec<HostName>,
         kubelet: KubeVersion,
         seconds: u32,
+    },
+    /// Runs a command of the operator's own.
+    RunHook {
+        name: String,
+        when: HookPoint,
+        place: HookPlace,
+        command: Vec<String>,
+        /// Nothing secret: it is seen in process lists.
+        environment: BTreeMap<String, String>,
+        /// Seconds.
+        timeout: u32,
     },
     /// Waits until etcd goes on without any one of its voters.
     AwaitSpareVoter,

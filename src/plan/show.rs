@@ -7,7 +7,8 @@ use similar::TextDiff;
 use super::Outline;
 use super::model::{Action, Planned, Step};
 use crate::blueprint::Content;
-use crate::inventory::HostName;
+use crate::command::Command;
+use crate::inventory::{HookPlace, HostName};
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,8 @@ pub fn name(action: &Action) -> String {
         Action::AwaitNode { node, kubelet: Some(version) } => {
             format!("wait for node {node} with kubelet {version}")
         }
+        Action::RunHook { name, place: HookPlace::Local, .. } => format!("run hook {name} on your machine"),
+        Action::RunHook { name, place: HookPlace::Host, .. } => format!("run hook {name} on the host"),
         Action::AwaitWave { nodes, .. } => format!("wait for {} to be well", nodes_of(nodes)),
         Action::WatchWave { nodes, seconds, .. } => {
             format!("watch {} for {}", nodes_of(nodes), duration(*seconds))
@@ -130,6 +133,9 @@ pub fn name(action: &Action) -> String {
 
 fn action(out: &mut String, planned: &Planned) {
     let _ = writeln!(out, "    {}: {}", name(&planned.action), planned.reason);
+    if let Action::RunHook { command, .. } = &planned.action {
+        let _ = writeln!(out, "        {}", Command::new(command).to_shell());
+    }
     if let Action::ApplyObjects { names, .. } = &planned.action {
         for name in names {
             let _ = writeln!(out, "        {name}");

@@ -8,6 +8,7 @@ pub mod disk;
 mod etcd;
 mod extras;
 pub mod faults;
+mod hooks;
 pub mod host;
 mod host_command;
 mod host_script;
@@ -27,5 +28,6 @@ pub mod world;
 
 pub use converge::{Round, Run, Simulation, Trace};
 pub use faults::{Amount, Fault, Faults};
+pub use hooks::RanHook;
 pub use snapshot::SimSnapshot;
 pub use status::HostStatus;

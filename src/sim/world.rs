@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::etcd::EtcdCluster;
 use super::faults::Faults;
+use super::hooks::RanHook;
 use super::host::{Pod, SimHost};
 use crate::digest::Digest;
 use crate::inventory::{Host, HostName};
@@ -55,6 +56,10 @@ pub struct World {
     pub resetting: bool,
     /// An image that never becomes ready on a host.
     pub poisoned: Option<(HostName, String)>,
+    /// The operator's own commands that ran, in order.
+    pub hooks: Vec<RanHook>,
+    /// A hook that fails wherever it runs.
+    pub failing_hook: Option<String>,
 }
 
 impl World {
@@ -81,6 +86,8 @@ impl World {
             writes: 0,
             resetting: false,
             poisoned: None,
+            hooks: Vec::new(),
+            failing_hook: None,
         }
     }
 

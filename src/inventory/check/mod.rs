@@ -2,6 +2,7 @@
 
 mod components;
 mod flags;
+mod hooks;
 mod hosts;
 mod kubelet_fields;
 mod network;
@@ -50,6 +51,7 @@ pub(crate) fn check(draft: &Draft, root: &Node, context: &Context<'_>) {
     rules.names();
     rules.components();
     rules.upgrade();
+    rules.hooks();
 }
 
 /// The minors this release installs, as a person reads them.

@@ -45,7 +45,7 @@ pub(super) fn one(text: &str, path: &str, parts: &[&str]) {
 }
 
 #[track_caller]
-fn warns(text: &str, path: &str, part: &str) {
+pub(super) fn warns(text: &str, path: &str, part: &str) {
     let (_, warnings) = parse_text(text).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(warnings.iter().any(|w| w.path == path && w.message.contains(part)), "{warnings:#?}");
 }

@@ -8,6 +8,7 @@ mod bastion;
 mod cluster;
 pub(crate) mod context;
 pub(crate) mod draft;
+mod hooks;
 mod host;
 pub(crate) mod path;
 mod reader;

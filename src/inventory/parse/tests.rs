@@ -70,6 +70,7 @@ security: {encryptionAtRest: true, audit: false, cis: true}
 artifacts: {bundle: bundle, delivery: {mirror: {url: http://mirror.example:8080/x/}}}
 addons: [{name: metrics-server, source: https://example.org/a.yaml, sha256: "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"}]
 policy: {parallelism: 10, maxUnavailable: 10%, upgrade: {canary: [w-1], batchSize: 20%, pauseBetweenWaves: 5m, healthGate: true}, timeouts: {connect: 10s, stage: 10m, apiReady: 5m, nodeReady: 5m, drain: 1h30m}}
+hooks: [{name: leave, when: before-host, where: local, command: [./leave.sh, -n, 3], timeout: 90s, roles: [worker]}]
 "#;
 
 #[test]
@@ -104,6 +105,9 @@ fn every_field_is_read() {
     assert_eq!(inventory.kubelet.config["maxPods"], 200);
     assert_eq!(inventory.api_server.extra_args[0].value, "2");
     assert_eq!(inventory.policy.timeouts.drain, 5400);
+    let hook = &inventory.hooks[0];
+    assert_eq!(hook.command, ["/srv/cluster/leave.sh", "-n", "3"]);
+    assert_eq!((hook.timeout, hook.hosts.has(cp), hook.hosts.has(worker)), (90, false, true));
     let upgrade = &inventory.policy.upgrade;
     assert_eq!(upgrade.canary, Canary::Hosts(vec![HostName::parse("w-1").unwrap()]));
     assert_eq!(upgrade.batch_size, Some(CountOrShare::Percent(20)));

@@ -1,6 +1,7 @@
-//! The shapes of what an upgrade is told: waves of workers.
+//! The shapes of what an upgrade is told: waves of workers, and hooks.
 
 use super::*;
+use crate::inventory::hooks::{HookPlace, HookPoint};
 
 /// A number of workers, or a list of their names.
 #[derive(JsonSchema)]
@@ -21,5 +22,23 @@ shapes! {
         pause_between_waves: Option<Duration>,
         /// A wave has to be well before the next begins. Default: true.
         health_gate: Option<bool>,
+    }
+    HookShape {
+        /// What plans and errors call it.
+        #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+        name: String,
+        when: HookPoint,
+        /// On your machine, or on the host it is about. Default: local.
+        #[serde(rename = "where")]
+        place: Option<HookPlace>,
+        /// A program and its arguments.
+        #[schemars(length(min = 1))]
+        command: Vec<Literal>,
+        /// Default: 5m.
+        timeout: Option<Duration>,
+        /// Names of the hosts it is about. Default: all.
+        hosts: Option<Vec<String>>,
+        /// Roles of the hosts it is about. Default: all.
+        roles: Option<OneOrMany<Role>>,
     }
 }

@@ -6,6 +6,7 @@ pub mod concerns;
 mod cost;
 mod etcd;
 mod fleet;
+mod hop;
 mod observe;
 mod obstacle;
 mod parts;
@@ -184,7 +185,7 @@ impl<'a> Members<'a> {
             all.insert(version, blueprints_at(input, version, pod_cidrs)?);
         }
         let texts = roll::texts(input, blueprints);
-        let rolling = Rolling { input, blueprints: all, parts: BTreeMap::new(), texts };
+        let rolling = Rolling { input, blueprints: all, parts: BTreeMap::new(), texts, hop: None };
         Ok(Some(Members { rolling, moves, versions, serving }))
     }
 
@@ -324,6 +325,7 @@ impl<'a> Members<'a> {
         }
         last = self.rolling.etcd(&moves, &etcd, graph, last);
         last = self.rolling.control_planes(&moves, &control_planes, graph, last);
+        last = self.rolling.end_hop(graph, last);
         let control_planes_done = last.clone();
         last = self.rolling.serving_nodes(&special, &drained, graph, last);
         if rolls {

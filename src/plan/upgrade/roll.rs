@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::hop::{Hop, Turn};
 use super::observe::{manifest_path, manifest_text};
 use super::parts::Parts;
 use super::path::Move;
@@ -10,12 +11,13 @@ use crate::blueprint::{Content, HostBlueprint, api_server_port};
 use crate::inventory::{Host, HostName};
 use crate::plan::graph::Graph;
 use crate::plan::model::{Action, Before, Planned, Reason, Stage, StepId, Target};
+use crate::plan::rollout::Wave;
 use crate::plan::{PlanInput, pods};
 use crate::release::KubeVersion;
 
-const API_SERVER: &str = "kube-apiserver";
+pub const API_SERVER: &str = "kube-apiserver";
 const CONTROLLERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
-const ETCD: &str = "etcd";
+pub const ETCD: &str = "etcd";
 const KUBELET: &str = "/usr/local/bin/kubelet";
 
 /// Everything the steps are made from.
@@ -27,6 +29,8 @@ pub struct Rolling<'a> {
     pub parts: BTreeMap<HostName, Parts>,
     /// What each manifest holds when the next step comes to it.
     pub texts: BTreeMap<(HostName, String), String>,
+    /// The hop that the turns before the next one belong to.
+    pub hop: Option<Hop>,
 }
 
 fn follows(action: Action) -> Planned {
@@ -130,6 +134,7 @@ impl<'a> Rolling<'a> {
             Stage::Etcd => &[&[ETCD]],
             _control_plane => &[&[API_SERVER], &CONTROLLERS],
         };
+        let from = self.version_of(host, stage);
         let (mut actions, mut undo) = (Vec::new(), Vec::new());
         for group in groups {
             let swaps: Vec<(&str, Swap)> =
@@ -151,18 +156,21 @@ impl<'a> Rolling<'a> {
             actions.insert(0, follows(Action::AwaitSpareVoter));
             actions.push(follows(Action::AwaitSpareVoter));
         }
-        let after: Vec<StepId> = last.iter().cloned().chain(self.own(host, graph)).collect();
-        let id = match self.hop(stage, version) {
-            Some(hop) => graph.add_labelled(target(host), stage, &hop, actions, after),
+        let Some(of) = self.input.inventory.hosts.get(host) else { return last };
+        let (label, to) = (self.label(stage, version), self.version_of(host, stage));
+        let turn = Turn { host: of, stage, label, from, to };
+        let after = self.begin_turn(&turn, last.clone(), graph);
+        let id = match &turn.label {
+            Some(label) => graph.add_labelled(target(host), stage, label, actions, after),
             None => graph.add(target(host), stage, actions, after),
         };
         let Some(id) = id else { return last };
         graph.undo_with(&id, undo);
-        vec![id]
+        self.end_turn(&turn, id, graph)
     }
 
     /// What a turn is called that is not the last one: `1.35`, of etcd `3.6`.
-    fn hop(&self, stage: Stage, version: KubeVersion) -> Option<String> {
+    fn label(&self, stage: Stage, version: KubeVersion) -> Option<String> {
         if version == self.input.inventory.version {
             return None;
         }
@@ -229,7 +237,7 @@ impl<'a> Rolling<'a> {
     }
 
     /// What of the host itself must have been before anything on it is replaced.
-    fn own(&self, host: &HostName, graph: &Graph) -> Vec<StepId> {
+    pub fn own(&self, host: &HostName, graph: &Graph) -> Vec<StepId> {
         let stages = [Stage::Prepare, Stage::Start];
         let mut own: Vec<StepId> =
             stages.iter().filter_map(|stage| graph.find(&target(host), *stage)).collect();
@@ -261,18 +269,25 @@ impl<'a> Rolling<'a> {
         last
     }
 
-    /// The kubelet and the runtime of one host.
+    /// The kubelet and the runtime of one host. Returns what the next host has to wait for; empty: there is
+    /// nothing to do here.
     pub fn node_step(
-        &mut self,
+        &self,
         host: &Host,
         drains: bool,
+        wave: Option<&Wave>,
         after: Vec<StepId>,
         graph: &mut Graph,
-    ) -> Option<StepId> {
+    ) -> Vec<StepId> {
         let actions = self.node_actions(host, drains);
-        let mut needs = after;
-        needs.extend(self.own(&host.name, graph));
-        graph.add(target(&host.name), Stage::Node, actions, needs)
+        if actions.is_empty() {
+            return Vec::new();
+        }
+        let occasion = self.node_occasion(host, wave);
+        let needs = after.into_iter().chain(self.own(&host.name, graph)).collect();
+        let needs = occasion.begins(self.input.inventory, graph, needs);
+        let id = graph.add(target(&host.name), Stage::Node, actions, needs);
+        occasion.ends(self.input.inventory, graph, id.into_iter().collect())
     }
 
     /// What has to be done for it, in order; empty: nothing.
@@ -343,7 +358,8 @@ impl<'a> Rolling<'a> {
         let mut last = after;
         for host in serving {
             let drains = drained.contains(&host.name);
-            last = self.node_step(host, drains, last.clone(), graph).map_or(last, |id| vec![id]);
+            let step = self.node_step(host, drains, None, last.clone(), graph);
+            last = if step.is_empty() { last } else { step };
         }
         last
     }

@@ -34,14 +34,20 @@ impl Rolling<'_> {
 
         let mut last = self.after_earlier_waves(&pending, &settled, graph, after);
         for wave in &waves {
+            let occasion = self.wave_occasion(wave);
+            last = occasion.begins(self.input.inventory, graph, last);
             let hosts: Vec<&Host> =
                 wave.hosts.iter().filter_map(|name| self.input.inventory.hosts.get(name)).collect();
             for together in hosts.chunks(at_once) {
-                let step =
-                    |host: &&Host| self.node_step(host, drained.contains(&host.name), last.clone(), graph);
-                last = together.iter().filter_map(step).collect();
+                let mut ended = Vec::new();
+                for host in together {
+                    let drains = drained.contains(&host.name);
+                    ended.extend(self.node_step(host, drains, Some(wave), last.clone(), graph));
+                }
+                last = ended;
             }
             last = self.gate_of(&wave.name, &hosts, graph, last);
+            last = occasion.ends(self.input.inventory, graph, last);
             if wave.name != last_wave {
                 last = self.pause_after(&wave.name, &hosts, graph, last);
             }

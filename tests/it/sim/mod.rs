@@ -2,6 +2,7 @@
 
 mod concerns;
 mod crashes;
+mod hooks;
 mod rows;
 mod scenarios;
 mod seeds;
