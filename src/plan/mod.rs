@@ -19,6 +19,7 @@ pub mod report;
 pub mod rollout;
 pub mod safety;
 pub mod show;
+mod stage;
 mod trust;
 pub mod upgrade;
 mod warn;

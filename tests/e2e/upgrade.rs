@@ -116,6 +116,9 @@ fn start_clients(cluster: &Cluster) {
     let port = cluster.kubectl(&port);
     let addresses: Vec<String> = NODES.iter().map(|node| cluster.address(node)).collect();
     let environment = format!("export PORT={port} ADDRESSES='{}'\n", addresses.join(" "));
+    // kube-proxy is a moment behind on some nodes.
+    let answers = "for a in $ADDRESSES; do curl -fsS -o /dev/null --retry 60 --retry-connrefused --retry-delay 1 http://$a:$PORT/; done";
+    cluster.ask("spare-1", &format!("{environment}{answers}"));
     cluster.ask("spare-1", &format!("{environment}{SERVICE_CLIENT}"));
 }
 

@@ -5,6 +5,7 @@
 pub mod concerns;
 mod cost;
 mod etcd;
+mod exchange;
 mod fleet;
 mod hop;
 mod observe;

@@ -4,20 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hop::{Hop, Turn};
-use super::observe::{manifest_path, manifest_text};
+use super::observe::manifest_text;
 use super::parts::Parts;
 use super::path::Move;
-use crate::blueprint::{Content, HostBlueprint, api_server_port};
+use crate::blueprint::{HostBlueprint, KUBELET_UNIT};
 use crate::inventory::{Host, HostName};
+use crate::plan::PlanInput;
 use crate::plan::graph::Graph;
-use crate::plan::model::{Action, Before, Planned, Reason, Stage, StepId, Target};
+use crate::plan::model::{Action, Planned, Reason, Stage, StepId, Target};
 use crate::plan::rollout::Wave;
-use crate::plan::{PlanInput, pods};
 use crate::release::KubeVersion;
 
-pub const API_SERVER: &str = "kube-apiserver";
-const CONTROLLERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
-pub const ETCD: &str = "etcd";
+pub(super) const API_SERVER: &str = "kube-apiserver";
+const CONTROL_PLANE: [&str; 3] = [API_SERVER, "kube-controller-manager", "kube-scheduler"];
+/// As they start.
+const STATIC_PODS: [&str; 4] = [ETCD, API_SERVER, "kube-controller-manager", "kube-scheduler"];
+pub(super) const ETCD: &str = "etcd";
 const KUBELET: &str = "/usr/local/bin/kubelet";
 
 /// Everything the steps are made from.
@@ -33,7 +35,7 @@ pub struct Rolling<'a> {
     pub hop: Option<Hop>,
 }
 
-fn follows(action: Action) -> Planned {
+pub(super) fn follows(action: Action) -> Planned {
     Planned { action, reason: Reason::Follows }
 }
 
@@ -42,80 +44,6 @@ fn target(host: &HostName) -> Target {
 }
 
 impl<'a> Rolling<'a> {
-    fn api_endpoint(&self) -> Planned {
-        let url = format!("https://127.0.0.1:{}/readyz", api_server_port(self.input.inventory));
-        follows(Action::AwaitEndpoint { component: API_SERVER.to_owned(), url })
-    }
-
-    /// Waits until a pod that was just written runs and is ready.
-    fn gate(&self, pod: &str) -> Vec<Planned> {
-        let endpoint = match pod {
-            ETCD => ("etcd", "http://127.0.0.1:2381/readyz"),
-            "kube-controller-manager" => ("kube-controller-manager", "https://127.0.0.1:10257/healthz"),
-            "kube-scheduler" => ("kube-scheduler", "https://127.0.0.1:10259/healthz"),
-            _ => return vec![follows(Action::AwaitPod { pod: pod.to_owned() }), self.api_endpoint()],
-        };
-        vec![
-            follows(Action::AwaitPod { pod: pod.to_owned() }),
-            follows(Action::AwaitEndpoint { component: endpoint.0.to_owned(), url: endpoint.1.to_owned() }),
-        ]
-    }
-
-    /// The change of one manifest to what a version wants; None: it means the same already.
-    fn manifest(&mut self, host: &HostName, pod: &str, version: KubeVersion) -> Option<Swap> {
-        let path = manifest_path(pod);
-        let file = self.blueprints.get(&version)?.get(host)?.files.get(&path)?;
-        let Content::Text(text) = &file.content else { return None };
-        let place = (host.clone(), pod.to_owned());
-        let found = self.texts.get(&place).cloned();
-        let founded = pod == ETCD && self.input.facts.host(host).is_some_and(|facts| facts.etcd.has_data);
-        if found.as_ref().is_some_and(|found| pods::same_pod(text, found, founded)) {
-            return None;
-        }
-        let before = |text: &str| Before {
-            digest: Some(crate::digest::Digest::of(text.as_bytes())),
-            mode: file.mode,
-            text: Some(text.to_owned()),
-        };
-        let write = |text: &str, old: Option<&str>| Action::WriteFile {
-            path: path.clone(),
-            mode: file.mode,
-            content: Content::Text(text.into()),
-            digest: Some(crate::digest::Digest::of(text.as_bytes())),
-            before: old.map(before),
-        };
-        let reason = match &found {
-            None => Reason::Missing,
-            Some(found) => Reason::Differs {
-                wanted: super::observe::image_tag(text).unwrap_or_default(),
-                found: super::observe::image_tag(found).unwrap_or_default(),
-            },
-        };
-        let swap = Swap {
-            write: Planned { action: write(text, found.as_deref()), reason },
-            undo: found.as_ref().map(|found| follows(write(found, Some(text)))),
-            restarts: true,
-        };
-        let text = text.to_string();
-        self.texts.insert(place, text);
-        Some(swap)
-    }
-
-    /// What a pod needs to be as the version wants it: a new manifest, or a restart for the files it reads.
-    fn swap(&mut self, host: &HostName, pod: &str, version: KubeVersion) -> Option<Swap> {
-        let is_last = version == self.input.inventory.version;
-        if let Some(swap) = self.manifest(host, pod, version) {
-            if let (true, Some(parts)) = (is_last, self.parts.get_mut(host)) {
-                parts.pods.remove(pod);
-            }
-            return Some(swap);
-        }
-        let planned = self.parts.get(host)?.pods.get(pod).filter(|_| is_last)?.first()?;
-        // A file of another mode means the same pod.
-        let restarts = matches!(planned.action, Action::RestartPod { .. });
-        Some(Swap { write: planned.clone(), undo: None, restarts })
-    }
-
     /// One step that replaces the pods of a host's etcd or control plane, each group ready before the next.
     /// Returns what the next turn has to wait for.
     fn turn(
@@ -130,31 +58,15 @@ impl<'a> Rolling<'a> {
         if !self.parts.contains_key(host) {
             return last;
         }
-        let groups: &[&[&str]] = match stage {
-            Stage::Etcd => &[&[ETCD]],
-            _control_plane => &[&[API_SERVER], &CONTROLLERS],
-        };
         let from = self.version_of(host, stage);
-        let (mut actions, mut undo) = (Vec::new(), Vec::new());
-        for group in groups {
-            let swaps: Vec<(&str, Swap)> =
-                group.iter().filter_map(|pod| Some((*pod, self.swap(host, pod, version)?))).collect();
-            let restarted = swaps.iter().filter(|(_, swap)| swap.restarts);
-            let gates: Vec<Planned> = restarted.flat_map(|(pod, _)| self.gate(pod)).collect();
-            let back: Vec<Planned> = swaps.iter().filter_map(|(_, swap)| swap.undo.clone()).collect();
-            actions.extend(swaps.into_iter().map(|(_, swap)| swap.write));
-            actions.extend(gates.iter().cloned());
-            if !back.is_empty() {
-                // The last first: controllers may never be newer than the API server beside them.
-                undo.splice(0..0, back.into_iter().chain(gates));
-            }
-        }
+        let (actions, undo) = match stage {
+            // Without its etcd the API server beside it answers nobody, and the kubelet would ask it to forget
+            // the old mirror pod and wait half a minute for that before it starts the new member.
+            Stage::Etcd => self.exchange(host, version, &[ETCD], &[API_SERVER]),
+            _control_plane => self.exchange(host, version, &CONTROL_PLANE, &[]),
+        };
         if actions.is_empty() {
             return last;
-        }
-        if stage == Stage::Etcd {
-            actions.insert(0, follows(Action::AwaitSpareVoter));
-            actions.push(follows(Action::AwaitSpareVoter));
         }
         let Some(of) = self.input.inventory.hosts.get(host) else { return last };
         let (label, to) = (self.label(stage, version), self.version_of(host, stage));
@@ -191,8 +103,7 @@ impl<'a> Rolling<'a> {
         at: &BTreeMap<String, KubeVersion>,
         spare_etcd: bool,
     ) -> Vec<Planned> {
-        let pods: Vec<&str> = [ETCD, API_SERVER].into_iter().chain(CONTROLLERS).collect();
-        let pods = pods.into_iter().filter(|pod| !(spare_etcd && *pod == ETCD));
+        let pods = STATIC_PODS.into_iter().filter(|pod| !(spare_etcd && *pod == ETCD));
         let target_version = self.input.inventory.version;
         let swaps = pods
             .into_iter()
@@ -297,8 +208,12 @@ impl<'a> Rolling<'a> {
         let version = self.input.inventory.version;
         let starts = self.parts.get(&host.name).is_some_and(|parts| parts.starts_kubelet);
         let behind = !starts && node.is_some_and(|node| node.kubelet_version != version.to_string());
-        if behind && !changes.iter().any(|planned| matches!(&planned.action, Action::RestartUnit { unit } if unit == "kubelet.service")) {
-            let action = Action::RestartUnit { unit: "kubelet.service".to_owned() };
+        if behind
+            && !changes.iter().any(
+                |planned| matches!(&planned.action, Action::RestartUnit { unit } if unit == KUBELET_UNIT),
+            )
+        {
+            let action = Action::RestartUnit { unit: KUBELET_UNIT.to_owned() };
             changes.push(Planned { action, reason: Reason::Changed { what: KUBELET.to_owned() } });
         }
         let ours = node.is_some_and(|node| crate::facts::is_cordoned_by_us(&node.live));
@@ -339,9 +254,8 @@ impl<'a> Rolling<'a> {
 
     /// Static pods of a host as they are stopped from the last to the first.
     fn static_pods(&self, host: &HostName) -> Vec<String> {
-        [ETCD, API_SERVER]
+        STATIC_PODS
             .into_iter()
-            .chain(CONTROLLERS)
             .filter(|pod| self.texts.contains_key(&(host.clone(), (*pod).to_owned())))
             .map(str::to_owned)
             .collect()
@@ -365,14 +279,6 @@ impl<'a> Rolling<'a> {
     }
 }
 
-/// One change of a static pod, and the way back.
-struct Swap {
-    write: Planned,
-    undo: Option<Planned>,
-    /// The pod starts anew for it.
-    restarts: bool,
-}
-
 /// What each static pod's manifest holds now.
 pub fn texts(
     input: &PlanInput<'_>,
@@ -381,7 +287,7 @@ pub fn texts(
     let mut texts = BTreeMap::new();
     for (name, blueprint) in blueprints {
         let Some(facts) = input.facts.host(name) else { continue };
-        for pod in [ETCD, API_SERVER].into_iter().chain(CONTROLLERS) {
+        for pod in STATIC_PODS {
             if let Some(text) = manifest_text(facts, blueprint, pod) {
                 texts.insert((name.clone(), pod.to_owned()), text);
             }

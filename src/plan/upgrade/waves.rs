@@ -69,15 +69,16 @@ impl Rolling<'_> {
         after: Vec<StepId>,
     ) -> Vec<StepId> {
         let wanted = self.input.inventory.version.to_string();
-        let is_behind = |host: &&&Host| {
+        let runs_wanted = |host: &&Host| {
             let node = self.input.facts.api.known().and_then(|api| api.nodes.get(&host.name));
-            node.is_some_and(|node| node.kubelet_version != wanted)
+            node.is_none_or(|node| node.kubelet_version == wanted)
         };
-        if settled.is_empty() || pending.iter().find(is_behind).is_none() {
+        let settled: Vec<&Host> = settled.iter().copied().filter(runs_wanted).collect();
+        if settled.is_empty() || pending.iter().copied().all(|host| runs_wanted(&host)) {
             return after;
         }
-        let last = self.gate_of(EARLIER, settled, graph, after);
-        self.pause_after(EARLIER, settled, graph, last)
+        let last = self.gate_of(EARLIER, &settled, graph, after);
+        self.pause_after(EARLIER, &settled, graph, last)
     }
 
     fn gate_of(&self, wave: &str, hosts: &[&Host], graph: &mut Graph, after: Vec<StepId>) -> Vec<StepId> {

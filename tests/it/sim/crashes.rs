@@ -78,7 +78,7 @@ fn everywhere(inventory: &Inventory, fault: Fault, stride: u64) {
 }
 
 /// All boundaries when asked for, else every so many: each dev build would wait minutes.
-fn stride(default: u64) -> u64 {
+pub fn stride(default: u64) -> u64 {
     if std::env::var_os("KEELWRIGHT_SIM_ALL").is_some() { 1 } else { default }
 }
 

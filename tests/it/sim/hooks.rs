@@ -8,6 +8,7 @@ use keelwright::plan::show::{Detail, text};
 use keelwright::plan::{Goal, Outline};
 use keelwright::sim::{Fault, Faults, RanHook, Run, Simulation};
 
+use super::crashes::stride;
 use super::support::{hosts_text, inventory_of, settle};
 
 const HOOKS: &str = "hooks:
@@ -211,7 +212,7 @@ fn nothing_is_touched_before_its_hooks_have_run_whenever_the_operator_dies() {
         (world.faults.passed - before, befores(&world.hooks))
     };
     assert!(wanted.len() > 5, "{wanted:?}");
-    for boundary in (1..=boundaries).step_by(7) {
+    for boundary in (1..=boundaries).step_by(usize::try_from(stride(29)).unwrap()) {
         let mut simulation = make();
         simulation.fleet.world().faults = Faults::once(boundary, Fault::Kill);
         settle(&mut simulation);

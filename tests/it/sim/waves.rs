@@ -12,6 +12,7 @@ use keelwright::sim::world::World;
 use keelwright::sim::{Fault, Faults, Run, Simulation};
 use serde_json::{Value, json};
 
+use super::crashes::stride;
 use super::support::{hosts_text, inventory_of, name, settle};
 
 const WAVES: &str = "canary: [worker-4], batchSize: 3, pauseBetweenWaves: 5m";
@@ -232,7 +233,7 @@ fn no_more_workers_than_allowed_are_away_whatever_dies_meanwhile() {
         simulation.fleet.world().faults.passed - before
     };
     for fault in [Fault::Kill, Fault::PowerCut, Fault::Fail] {
-        for boundary in (1..=boundaries).step_by(23) {
+        for boundary in (1..=boundaries).step_by(usize::try_from(stride(61)).unwrap()) {
             let mut simulation = upgrading(4, 2, "canary: 1, pauseBetweenWaves: 1m");
             simulation.fleet.world().faults = Faults::once(boundary, fault);
             let trace = settle(&mut simulation);
