@@ -36,9 +36,13 @@ pub enum Op {
     Install { sha256: String, member: Option<String>, path: String, mode: u32 },
     /// Runs a command; a status other than 0 fails the stage.
     Run { command: Command, because: String },
-    /// Repeats a command until it exits 0, at most `deadline` seconds; `what` is waited for.
+    /// Repeats a command until it exits 0, at most `deadline` seconds; `what` is waited for. Status
+    /// [`WILL_NOT_COME`] ends the wait at once.
     Await { command: Command, what: String, deadline: u32 },
 }
+
+/// What a command that is waited for exits with when waiting on is in vain: EX_UNAVAILABLE of sysexits.
+pub const WILL_NOT_COME: u8 = 69;
 
 /// A file's bytes; secret ones are wiped from memory and never printed.
 #[derive(Debug, Clone)]

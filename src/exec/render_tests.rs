@@ -304,6 +304,8 @@ fn waiting_ends_with_success_or_at_its_deadline() {
     let result = machine.run(&[wait("echo no; sleep 9".into(), 1)]);
     assert_eq!(result.status, "124");
     assert!(result.output.ends_with("waited 1 s for the third try\n"), "{}", result.output);
+    let result = machine.run(&[wait("echo it is gone; exit 69".into(), 20)]);
+    assert_eq!((result.status.as_str(), result.output.as_str()), ("69", "it is gone\n"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::blueprint::{Content, OsFamily};
 use crate::command::Command;
 use crate::inventory::HookPlace;
 use crate::pki::SecretContent;
-use crate::script::{Op, Payload};
+use crate::script::{Op, Payload, WILL_NOT_COME};
 
 /// Seconds a host waits for containerd to answer after starting it.
 const RUNTIME_DEADLINE: u32 = 60;
@@ -20,6 +20,12 @@ const POD_STOP_SECONDS: u32 = 30;
 const POD_DEADLINE: u32 = 300;
 /// Seconds between the polite and the last signal to a hook whose time is over.
 const HOOK_GRACE: &str = "5";
+/// A container that has ended so often is not waited for any longer: the kubelet would start it again after
+/// ten seconds, twenty, forty.
+const CRASHES: u32 = 3;
+/// These end whenever they find no API server, and one may be starting beside them.
+const BESIDE_THE_API_SERVER: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+const PATIENCE: u32 = 3;
 /// Where the host keeps artifacts, by hash.
 pub const ARTIFACT_STORE: &str = "/var/lib/keelwright/artifacts";
 
@@ -142,12 +148,7 @@ fn lower_action<E>(
         }
         Action::PauseKubelet => ops.push(run(["systemctl", "stop", "kubelet.service"], "it is exchanged")),
         Action::AwaitPod { pod } => ops.push(await_pod(pod)),
-        Action::AwaitEndpoint { component, url } => ops.push(Op::Await {
-            // The endpoint's certificate is its own; nothing secret is said to it, and it is this host.
-            command: Command::new(["curl", "-fsk", "--max-time", "5", "-o", "/dev/null", "--", url]),
-            what: component.clone(),
-            deadline: POD_DEADLINE,
-        }),
+        Action::AwaitEndpoint { component, url } => ops.push(await_endpoint(component, url)),
         Action::ImportImage { sha256, .. } => {
             let archive = format!("{ARTIFACT_STORE}/{sha256}");
             ops.push(run(
@@ -192,14 +193,43 @@ fn hook(command: &[String], environment: &BTreeMap<String, String>, timeout: u32
 
 /// A container that is older than its manifest, or than the kubelet, is about to be replaced.
 fn await_pod(pod: &str) -> Op {
-    let script = format!(
+    let check = format!(
         "written=$(stat -c %.9Y /etc/kubernetes/manifests/{pod}.yaml | tr -d .)
 started=$(systemctl show -p ActiveEnterTimestamp --value kubelet.service)
 started=$(date -d \"$started\" +%s%N)
 made=$(crictl ps --name '^{pod}$' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-9]*\\)\".*/\\1/p' | sort -n | tail -n1)
-[ -n \"$made\" ] && [ \"$made\" -gt \"$written\" ] && [ \"$made\" -gt \"$started\" ]"
+[ -n \"$made\" ] && [ \"$made\" -gt \"$written\" ] && [ \"$made\" -gt \"$started\" ] && exit"
     );
-    Op::Await { command: Command::new(["sh", "-c", &script]), what: pod.to_owned(), deadline: POD_DEADLINE }
+    await_container(pod, &check)
+}
+
+/// Waits until a component says on its own endpoint that it is ready.
+fn await_endpoint(component: &str, url: &str) -> Op {
+    // The endpoint's certificate is its own; nothing secret is said to it, and it is this host.
+    let check = format!("curl -fsk --max-time 5 -o /dev/null -- {} && exit", crate::command::quote(url));
+    await_container(component, &check)
+}
+
+/// Repeats a check, and gives up on a container of a new pod that ends again and again: it never will be ready.
+fn await_container(pod: &str, check: &str) -> Op {
+    let often = CRASHES + if BESIDE_THE_API_SERVER.contains(&pod) { PATIENCE } else { 0 };
+    let script = format!(
+        "{check}
+born=$(crictl pods --namespace kube-system --name '^{pod}-' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-9]*\\).*/\\1/p' | sort -n | tail -n1)
+[ $((${{born:-0}} + {POD_DEADLINE}000000000)) -gt \"$(date +%s%N)\" ] || exit 1
+newest=$(crictl ps -a -q --name '^{pod}$' | head -n1)
+[ -n \"$newest\" ] || exit 1
+state=$(crictl inspect \"$newest\")
+case $state in *CONTAINER_EXITED*) ;; *) exit 1 ;; esac
+ended=$(printf %s \"$state\" | sed -n 's/.*\"attempt\": *\\([0-9]*\\).*/\\1/p' | head -n1)
+[ $((${{ended:-0}} + 1)) -ge {often} ] || exit 1
+echo \"{pod} ended again and again; what was said last:\"
+printf %s \"$state\" | sed -n 's/.*\"message\": *\"\\(..*\\)\".*/\\1/p' | head -n1
+crictl logs --tail 3 \"$newest\" 2>&1
+exit {WILL_NOT_COME}"
+    );
+    let command = Command::new(["sh", "-c", &script]);
+    Op::Await { command, what: pod.to_owned(), deadline: POD_DEADLINE }
 }
 
 pub(super) fn run<const N: usize>(argv: [&str; N], because: &str) -> Op {

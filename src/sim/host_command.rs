@@ -33,6 +33,7 @@ pub fn milliseconds(argv: &[String]) -> u64 {
         ["ctr", "-n", _, "images", "import", ..] => 700,
         ["systemctl", ..] => 60,
         ["curl", ..] => 800,
+        ["sh", "-c", script] if script.starts_with("curl ") => 800,
         _ => 15,
     }
 }
@@ -49,10 +50,6 @@ pub fn run_command(world: &mut World, name: &HostName, argv: &[String]) -> Comma
                 0 => done(true),
                 status => CommandResult { status, output: "as the test wants it".to_owned(), changed: false },
             })
-        }
-        ["curl", "-fsk", .., url] => {
-            let ready = world.endpoint_is_ready(name, url);
-            Some(if ready { done(false) } else { failed(format!("{url} does not answer")) })
         }
         other => world.hosts.get_mut(name).and_then(|host| plain(host, other)),
     };
@@ -220,6 +217,11 @@ fn shell(world: &mut World, name: &HostName, script: &str) -> Option<CommandResu
         let pod = script.split("/etc/kubernetes/manifests/").nth(1)?.split('.').next()?.to_owned();
         let current = world.pod_is_current(name, &pod);
         return Some(if current { done(false) } else { failed(format!("{pod} has not started yet")) });
+    }
+    if script.starts_with("curl -fsk") {
+        let url = script.split_whitespace().find(|word| word.contains("://"))?.trim_matches('\'');
+        let ready = world.endpoint_is_ready(name, url);
+        return Some(if ready { done(false) } else { failed(format!("{url} does not answer")) });
     }
     if script.contains("ip link del") {
         return Some(done(true));

@@ -1,7 +1,7 @@
 //! A cluster under test: a lab, a bundle, and the keelwright binary at work on them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use keelwright::lab::{Lab, LabName, LabSpec, MachineName, Progress, Role};
@@ -36,6 +36,11 @@ impl Cluster {
         let mut args = vec!["bundle", "--kubernetes-version", version, "--from", &source];
         args.extend(what);
         self.ok(&args);
+    }
+
+    /// Collects what control planes need of minors that an upgrade only passes.
+    pub fn passing(&self, versions: &[&str]) {
+        versions.iter().for_each(|version| self.bundle_of(version, &["--only", "control-plane"]));
     }
 
     /// Writes another version into the inventory, and collects its artifacts.
@@ -127,32 +132,34 @@ impl Cluster {
         self.ok(&all)
     }
 
+    /// What an apply says that must fail.
+    pub fn apply_fails(&self) -> String {
+        let mut apply = self.start_apply();
+        let status = apply.child.wait().unwrap();
+        assert!(!status.success(), "the apply did not fail:\n{}", apply.text());
+        apply.text()
+    }
+
     /// Starts an apply and kills it with SIGKILL a while after it has done so many steps; None when it
     /// ended before that, else the steps it had done.
     pub fn apply_and_kill(&self, steps: usize, after: Duration) -> Option<usize> {
+        let mut apply = self.start_apply();
+        if !apply.get_to(steps, after) {
+            return None;
+        }
+        apply.kill_at(0);
+        Some(apply.done())
+    }
+
+    /// An apply that something is done to while it runs.
+    pub fn start_apply(&self) -> Apply {
         let inventory = self.inventory();
         let mut all = vec!["apply", "-i", inventory.to_str().unwrap(), "--yes"];
         all.extend(self.extra.iter().map(String::as_str));
-        let log = self.lab.directory().join("killed.log");
+        let log = self.lab.directory().join("apply.log");
         let errors = std::fs::File::create(&log).unwrap();
-        let mut child = self.command(&all).stderr(errors).stdout(Stdio::null()).spawn().unwrap();
-        let text = || std::fs::read_to_string(&log).unwrap();
-        let is_done = |line: &&str| line.split_whitespace().nth(1) == Some("done");
-        let done = || text().lines().filter(is_done).count();
-        let mut deadline = None;
-        while deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            if let Some(status) = child.try_wait().unwrap() {
-                assert!(status.success(), "apply: {status}\n{}", text());
-                return None;
-            }
-            if deadline.is_none() && done() >= steps {
-                deadline = Some(Instant::now() + after);
-            }
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        Some(done())
+        let child = self.command(&all).stderr(errors).stdout(Stdio::null()).spawn().unwrap();
+        Apply { child, log }
     }
 
     /// As [`Cluster::on`], and how long it took.
@@ -272,6 +279,62 @@ impl Cluster {
 
     pub fn directory(&self) -> &Path {
         self.lab.directory()
+    }
+}
+
+/// An apply that runs.
+pub struct Apply {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Apply {
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The step that was begun last.
+    pub fn running(&self) -> String {
+        let text = self.text();
+        let begun = |line: &&str| line.split_whitespace().nth(1) == Some("start");
+        let last = text.lines().rfind(begun).and_then(|line| line.split_whitespace().nth(2));
+        last.unwrap_or("nothing").to_owned()
+    }
+
+    /// Kills it with SIGKILL when so many steps are done, unless it ends before that.
+    pub fn kill_at(&mut self, steps: usize) -> ExitStatus {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if self.done() >= steps {
+                self.child.kill().unwrap();
+                return self.child.wait().unwrap();
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// The steps that are done.
+    pub fn done(&self) -> usize {
+        let is_done = |line: &&str| line.split_whitespace().nth(1) == Some("done");
+        self.text().lines().filter(is_done).count()
+    }
+
+    /// Waits until so many steps are done, and a while longer; false: it has ended before.
+    pub fn get_to(&mut self, steps: usize, after: Duration) -> bool {
+        let mut deadline = None;
+        while deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "apply: {status}\n{}", self.text());
+                return false;
+            }
+            if deadline.is_none() && self.done() >= steps {
+                deadline = Some(Instant::now() + after);
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        true
     }
 }
 

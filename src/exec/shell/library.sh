@@ -313,7 +313,8 @@ run() {
 	changed "$n"
 }
 
-# await N SECONDS WHAT WORD...: the log holds the last attempt only.
+# await N SECONDS WHAT WORD...: the log holds the last attempt only. Status 69, sysexits' EX_UNAVAILABLE, says
+# that what is waited for will not come.
 await() {
 	number=$1 seconds=$2 what=$3
 	shift 3
@@ -324,7 +325,10 @@ await() {
 		uptime_now
 		left=$((end - now))
 		[ "$left" -gt 0 ] || left=1
-		if timeout --foreground -k 5 "$left" env -- "$@" 6>&- 7>&- 8>&-; then break; fi
+		status=0
+		timeout --foreground -k 5 "$left" env -- "$@" 6>&- 7>&- 8>&- || status=$?
+		if [ "$status" -eq 0 ]; then break; fi
+		if [ "$status" -eq 69 ]; then finish 69; fi
 		uptime_now
 		if [ "$now" -ge "$end" ]; then
 			printf 'waited %s s for %s\n' "$seconds" "$what"

@@ -9,9 +9,12 @@ use keelwright::sim::{Fault, Faults, Simulation};
 
 use super::support::{external_etcd, simulation, single_node, stacked, told};
 
+/// A fleet in front of what is disturbed.
+pub type Begin<'a> = dyn Fn() -> Simulation + Sync + 'a;
+
 /// The undisturbed run: where it ends, and how many boundaries it passes.
-fn undisturbed(inventory: &Inventory) -> (BTreeMap<String, String>, u64) {
-    let mut simulation = simulation(inventory.clone());
+fn undisturbed(begin: &Begin<'_>) -> (BTreeMap<String, String>, u64) {
+    let mut simulation = begin();
     super::support::settle(&mut simulation);
     let world = simulation.fleet.world();
     (world.fingerprint(), world.faults.passed)
@@ -27,13 +30,14 @@ fn differences(wanted: &BTreeMap<String, String>, found: &BTreeMap<String, Strin
 }
 
 /// Runs with one fault at one boundary; None: all is as it should be.
-pub fn with_fault(
-    inventory: &Inventory,
+fn with_fault(
+    begin: &Begin<'_>,
     wanted: &BTreeMap<String, String>,
     boundary: u64,
     fault: Fault,
 ) -> Option<String> {
-    let mut simulation = Simulation::new(inventory.clone(), Faults::once(boundary, fault)).unwrap();
+    let mut simulation = begin();
+    simulation.fleet.world().faults = Faults::once(boundary, fault);
     let trace = simulation.converge(Goal::Converge);
     let (violations, found) = {
         let world = simulation.fleet.world();
@@ -50,9 +54,14 @@ pub fn with_fault(
     ))
 }
 
-/// Every `stride`-th boundary, on all cores; fails with the first bad one.
+/// Every `stride`-th boundary of an installation.
 fn everywhere(inventory: &Inventory, fault: Fault, stride: u64) {
-    let (wanted, boundaries) = undisturbed(inventory);
+    everywhere_after(&|| simulation(inventory.clone()), fault, stride);
+}
+
+/// Every `stride`-th boundary, on all cores; fails with the first bad one.
+pub fn everywhere_after(begin: &Begin<'_>, fault: Fault, stride: u64) {
+    let (wanted, boundaries) = undisturbed(begin);
     assert!(boundaries > 100, "only {boundaries} boundaries");
     let next = AtomicU64::new(1);
     let failure = std::sync::Mutex::new(None);
@@ -64,7 +73,7 @@ fn everywhere(inventory: &Inventory, fault: Fault, stride: u64) {
                     if boundary > boundaries || failure.lock().unwrap().is_some() {
                         return;
                     }
-                    if let Some(text) = with_fault(inventory, &wanted, boundary, fault) {
+                    if let Some(text) = with_fault(begin, &wanted, boundary, fault) {
                         *failure.lock().unwrap() = Some(text);
                         return;
                     }

@@ -6,8 +6,9 @@ use keelwright::inventory::Inventory;
 use keelwright::plan::show::{Detail, text};
 use keelwright::plan::{Goal, Stage};
 use keelwright::sim::random::Random;
-use keelwright::sim::{Faults, Run, Simulation};
+use keelwright::sim::{Fault, Faults, Run, Simulation};
 
+use super::crashes::{everywhere_after, stride};
 use super::seeds::{Suite, run};
 use super::support::{external_etcd_at, hosts_at, name, settle, stacked_at};
 
@@ -86,6 +87,31 @@ fn downgrades_skips_and_blind_upgrades_are_refused() {
     let mut blind = upgrading("v1.36.4", "v1.37.1", 3, 0, Faults::none());
     blind.fleet.world().hosts.get_mut(&name("cp-3")).unwrap().unreachable_until = Duration::MAX;
     refused(&mut blind, "cp-3 cannot be reached");
+}
+
+/// From whatever half of an upgrade is there, it goes on to the same end.
+#[test]
+fn an_upgrade_survives_a_kill_at_every_boundary() {
+    let begin = || upgrading("v1.35.4", "v1.37.1", 1, 1, Faults::none());
+    everywhere_after(&begin, Fault::Kill, stride(13));
+}
+
+#[test]
+fn an_upgrade_survives_losing_its_stage_at_every_boundary() {
+    let begin = || upgrading("v1.34.4", "v1.36.4", 1, 1, Faults::none());
+    everywhere_after(&begin, Fault::KillWithStage, stride(13));
+}
+
+#[test]
+fn an_upgrade_survives_a_power_cut_at_every_boundary() {
+    let begin = || upgrading("v1.36.4", "v1.37.1", 3, 1, Faults::none());
+    everywhere_after(&begin, Fault::PowerCut, stride(83));
+}
+
+#[test]
+fn an_upgrade_survives_lost_replies_at_every_boundary() {
+    let begin = || upgrading("v1.36.4", "v1.37.1", 3, 1, Faults::none());
+    everywhere_after(&begin, Fault::LostReply, stride(79));
 }
 
 fn scenario(random: &mut Random) -> (&'static str, Inventory, Option<Inventory>) {
