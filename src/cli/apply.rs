@@ -178,7 +178,11 @@ fn read_saved(path: &Utf8Path) -> Result<Plan, CommandError> {
 
 /// What a cluster is founded with is no part of the comparison: every file that has it is.
 fn same_as_saved(path: &Utf8Path, saved: Plan, fresh: &Plan) -> Result<(), CommandError> {
-    let saved = Plan { founding: fresh.founding.clone(), ..saved };
+    let mut saved = Plan { founding: fresh.founding.clone(), ..saved };
+    // Nor is what pods happen to be available: the run compares with what is there when it begins.
+    if let (Some(saved), Some(fresh)) = (&mut saved.rollout, &fresh.rollout) {
+        saved.workloads = fresh.workloads.clone();
+    }
     if &saved == fresh {
         return Ok(());
     }
@@ -262,6 +266,7 @@ async fn run(
         remote: operation.adapters.remote.as_ref(),
         kube: operation.adapters.kube.as_ref(),
         etcd: operation.adapters.etcd.as_ref(),
+        local: &operation.local,
         secrets: operation.vault.as_ref(),
         snapshots: operation.vault.as_ref(),
         objects: &objects,

@@ -23,6 +23,12 @@ impl InventoryArg {
     pub fn load(&self) -> Result<Inventory, CommandError> {
         load(&self.inventory)
     }
+
+    /// Where the inventory is, absolute: relative paths start there.
+    pub fn directory(&self) -> Result<Utf8PathBuf, CommandError> {
+        directory_of(&self.inventory)
+            .ok_or_else(|| CommandError::new(ErrorKind::Usage, LoadError::WorkingDirectory))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

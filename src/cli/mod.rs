@@ -13,6 +13,7 @@ pub mod init;
 pub mod inventory;
 pub mod kubeconfig;
 pub mod lab;
+mod local;
 pub mod man;
 pub mod operation;
 pub mod rehearse;

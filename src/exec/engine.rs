@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
+use futures::future::Either;
 use futures::stream::FuturesUnordered;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::event::Event;
-use super::ports::{Etcd, KubeApi, PortError, Remote, SecretSource, Snapshots};
+use super::ports::{Etcd, KubeApi, LocalCommands, PortError, Remote, SecretSource, Snapshots};
 use super::step::run_step;
 use crate::blueprint::OsFamily;
 use crate::inventory::{HostName, Policy};
-use crate::plan::{ObjectSet, Plan, Step, StepId, Target};
+use crate::plan::{ObjectSet, Plan, Stage, Step, StepId, Target};
 use crate::release::KubeVersion;
 
 /// Cluster objects as wanted, computed when they are needed: the CA is inside them.
@@ -54,6 +55,7 @@ pub struct Ports<'a> {
     pub remote: &'a dyn Remote,
     pub kube: &'a dyn KubeApi,
     pub etcd: &'a dyn Etcd,
+    pub local: &'a dyn LocalCommands,
     pub secrets: &'a dyn SecretSource,
     pub snapshots: &'a dyn Snapshots,
     pub objects: &'a dyn DesiredObjects,
@@ -133,13 +135,19 @@ pub async fn execute(
                 target: step.target.clone(),
                 doing: step.stage.describe().to_owned(),
             });
+            let stop = stop.clone();
             running.push(async move {
                 let began = ports.clock.now();
-                let result = run_step(step, setting, ports).await;
+                let result = match step.stage {
+                    Stage::Pause => unless_stopped(stop, run_step(plan, step, setting, ports)).await,
+                    _acts => Some(run_step(plan, step, setting, ports).await),
+                };
                 (step, ports.clock.now().saturating_sub(began).as_secs_f64(), result)
             });
         }
         let Some((step, seconds, result)) = running.next().await else { break };
+        // Left half-way: it is neither done nor failed, and the next run plans it again.
+        let Some(result) = result else { continue };
         let (id, target) = (step.id.clone(), step.target.clone());
         match result {
             Ok(changed) => {
@@ -169,6 +177,20 @@ pub async fn execute(
         interrupted: run.outcome.interrupted,
     });
     run.outcome
+}
+
+/// A step that only watches may be left at any moment; None: it was, because the operator asked to stop.
+async fn unless_stopped<T>(mut stop: watch::Receiver<bool>, step: impl Future<Output = T>) -> Option<T> {
+    let stopped = async move {
+        // Nobody left to ask for it: then nobody does.
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    match futures::future::select(std::pin::pin!(step), std::pin::pin!(stopped)).await {
+        Either::Left((result, _)) => Some(result),
+        Either::Right(_) => None,
+    }
 }
 
 /// The ready queue. A step becomes a candidate when something it waits for ends, so that a plan of
@@ -276,5 +298,23 @@ impl<'a> Run<'a> {
         if let Some(dependants) = self.dependants.get(&step.id) {
             self.candidates.extend(dependants.iter().copied());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_step_that_watches_is_left_when_the_operator_asks_to_stop() {
+        let (ask, asked) = watch::channel(false);
+        assert_eq!(unless_stopped(asked.clone(), std::future::ready(1)).await, Some(1));
+        let (left, ()) = futures::join!(unless_stopped(asked.clone(), std::future::pending::<u8>()), async {
+            ask.send_replace(true);
+        });
+        assert_eq!(left, None);
+        // Nobody is left who could ask.
+        let (_, asked) = watch::channel(false);
+        assert_eq!(unless_stopped(asked, tokio::task::yield_now()).await, Some(()));
     }
 }

@@ -5,6 +5,8 @@ pub mod cycle;
 pub mod drain;
 pub mod engine;
 pub mod event;
+mod gate;
+pub mod hook;
 pub mod observe;
 pub mod ports;
 pub mod render;
@@ -18,8 +20,8 @@ pub use drain::{DrainError, Drained, drain, uncordon};
 pub use engine::{Clock, DesiredObjects, Failure, Outcome, Ports, Setting, SystemClock, execute};
 pub use event::Event;
 pub use ports::{
-    Etcd, EtcdMember, KubeApi, KubeError, Objects, PortError, Remote, RemoteError, SecretSource,
-    SnapshotDraft, Snapshots, StageResult,
+    Etcd, EtcdMember, KubeApi, KubeError, LocalCommand, LocalCommands, LocalEnd, Objects, PortError, Remote,
+    RemoteError, SecretSource, SnapshotDraft, Snapshots, StageResult,
 };
 pub use render::{Layout, RenderError, RenderedStage, render_stage};
 pub use snapshot::{SnapshotError, TakenSnapshot, take_snapshot};

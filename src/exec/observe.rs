@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::ports::{Etcd, KubeApi, Remote};
+use super::ports::{Etcd, KubeApi, KubeError, Remote};
 use crate::blueprint::HostBlueprint;
+use crate::facts::health::availability;
 use crate::facts::{ApiFacts, EtcdFacts, HostFacts, NodeFacts, Observed, parse, probe};
 use crate::inventory::{HostName, Inventory};
 
@@ -58,6 +59,14 @@ pub async fn observe_api(inventory: &Inventory, kube: &dyn KubeApi, wanted: &[Va
         Ok(objects) => objects,
         Err(error) => return Observed::Unreachable(error.to_string()),
     };
+    let workloads = match inventory.policy.upgrade.health_gate {
+        true => list_workloads(kube).await,
+        false => Ok(Vec::new()),
+    };
+    let workloads = match workloads {
+        Ok(workloads) => availability(&workloads),
+        Err(error) => return Observed::Unreachable(error.to_string()),
+    };
     let asked =
         inventory.control_planes().map(|host| async { (host.name.clone(), kube.ready(&host.name).await) });
     let ready = futures::future::join_all(asked).await;
@@ -65,7 +74,15 @@ pub async fn observe_api(inventory: &Inventory, kube: &dyn KubeApi, wanted: &[Va
         ready: ready.into_iter().filter(|(_, answer)| answer.is_ok()).map(|(name, _)| name).collect(),
         nodes: nodes.into_iter().filter_map(node_facts).collect(),
         objects,
+        workloads,
     })
+}
+
+/// Whatever keeps a number of pods running.
+pub(super) async fn list_workloads(kube: &dyn KubeApi) -> Result<Vec<Value>, KubeError> {
+    let (deployments, stateful_sets) =
+        futures::try_join!(kube.list("apps/v1", "Deployment"), kube.list("apps/v1", "StatefulSet"))?;
+    Ok(deployments.into_iter().chain(stateful_sets).collect())
 }
 
 /// Asks etcd for its members.

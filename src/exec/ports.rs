@@ -155,6 +155,31 @@ pub trait Etcd: Send + Sync {
     ) -> BoxFuture<'a, Result<(), KubeError>>;
 }
 
+/// A program to be run on the operator's own machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalCommand {
+    pub argv: Vec<String>,
+    /// Beside what the operator's own environment has.
+    pub environment: BTreeMap<String, String>,
+    /// After which it is ended, with all that it has started.
+    pub timeout: Duration,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LocalEnd {
+    /// The exit code; 128 + signal for a killed program, 124 for one whose time was over.
+    pub status: i32,
+    /// The end of what it printed, for people.
+    pub output: String,
+}
+
+/// The operator's own machine.
+pub trait LocalCommands: Send + Sync {
+    /// Runs a program to its end, without a terminal. The error says why it could not be started.
+    fn run<'a>(&'a self, command: &'a LocalCommand) -> BoxFuture<'a, Result<LocalEnd, PortError>>;
+}
+
 /// Where the operator keeps snapshots of etcd. They hold every Secret of the cluster.
 pub trait Snapshots: Send + Sync {
     /// Begins a snapshot of a cluster that runs `version`; there is nothing to be seen of it until it is kept.

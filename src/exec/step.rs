@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 
 use super::engine::{Failure, Ports, Setting};
 use super::event::Event;
+use super::gate::Gate;
+use super::hook::{Hook, allowance};
 use super::ports::{KubeError, RemoteError};
 use crate::blueprint::cluster::{NodeWish, node_patch, object_key};
-use crate::inventory::HostName;
+use crate::inventory::{HookPlace, HostName};
 use crate::plan::lower::{lower, runs_on_host};
 use crate::plan::quorum::may_stop_one;
 use crate::plan::show::name;
-use crate::plan::{Action, ObjectSet, Planned, Step, Target};
+use crate::plan::{Action, ObjectSet, Plan, Planned, Step, Target};
 use crate::release::KubeVersion;
 use crate::script::HostScript;
 
@@ -21,11 +23,12 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Runs one step; returns how many things it changed.
 pub(super) async fn run_step(
+    plan: &Plan,
     step: &Step,
     setting: &Setting<'_>,
     ports: &Ports<'_>,
 ) -> Result<usize, Failure> {
-    let failure = match run_actions(step, &step.actions, "", setting, ports).await {
+    let failure = match run_actions(plan, step, &step.actions, "", setting, ports).await {
         Ok(changed) => return Ok(changed),
         Err(failure) => failure,
     };
@@ -33,7 +36,7 @@ pub(super) async fn run_step(
         return Err(failure);
     }
     (ports.events)(Event::Waiting { step: step.id.clone(), what: "what was there before".to_owned() });
-    let back = match run_actions(step, &step.undo, "-undo", setting, ports).await {
+    let back = match run_actions(plan, step, &step.undo, "-undo", setting, ports).await {
         Ok(_) => "what was there before is back".to_owned(),
         Err(second) => format!("putting back what was there before failed too: {second}"),
     };
@@ -42,6 +45,7 @@ pub(super) async fn run_step(
 
 /// `attempt` tells the scripts of one step apart.
 async fn run_actions(
+    plan: &Plan,
     step: &Step,
     actions: &[Planned],
     attempt: &str,
@@ -60,7 +64,7 @@ async fn run_actions(
             scripts += 1;
             actions = rest;
         } else {
-            run_action(step, &first.action, setting, ports).await?;
+            run_action(plan, step, &first.action, setting, ports).await?;
             changed += 1;
             actions = actions.get(1..).unwrap_or_default();
         }
@@ -68,7 +72,7 @@ async fn run_actions(
     Ok(changed)
 }
 
-fn failure(error: impl Into<String>) -> Failure {
+pub(super) fn failure(error: impl Into<String>) -> Failure {
     Failure { error: error.into(), hint: None, unreachable: false }
 }
 
@@ -111,15 +115,17 @@ async fn run_script(
         owners.extend(std::iter::repeat_n(index, lowered.len()));
         ops.extend(lowered);
     }
-    let script = HostScript { id, epoch: setting.epoch, deadline: setting.policy.timeouts.stage, ops };
+    let deadline = setting.policy.timeouts.stage.saturating_add(allowance(batch));
+    let script = HostScript { id, epoch: setting.epoch, deadline, ops };
     let result = ports.remote.run(host, &script).await.map_err(|error| remote_failure(&error))?;
     if result.status == 0 {
         return Ok(result.changed.len());
     }
-    let what = owners
-        .get(result.completed)
-        .and_then(|index| batch.get(*index))
-        .map_or_else(|| step.stage.describe().to_owned(), |planned| name(&planned.action));
+    let failing = owners.get(result.completed).and_then(|index| batch.get(*index));
+    if let Some(hook) = failing.and_then(|planned| Hook::of(step, planned)) {
+        return Err(hook.failed(result.status, &result.output));
+    }
+    let what = failing.map_or_else(|| step.stage.describe().to_owned(), |planned| name(&planned.action));
     let output = result.output.trim();
     Err(failure(format!(
         "{what}: exit status {}{}{output}",
@@ -129,6 +135,7 @@ async fn run_script(
 }
 
 async fn run_action(
+    plan: &Plan,
     step: &Step,
     action: &Action,
     setting: &Setting<'_>,
@@ -186,6 +193,18 @@ async fn run_action(
                 node_ready(ports, node, *kubelet).await
             })
             .await
+        }
+        Action::RunHook { name, when, place: place @ HookPlace::Local, command, environment, timeout } => {
+            let hook = Hook { step, name, when: *when, place: *place };
+            hook.run_local(command, environment, *timeout, ports).await
+        }
+        Action::AwaitWave { nodes, kubelet } => {
+            let gate = Gate { step, plan, nodes, kubelet: *kubelet, ports };
+            gate.opens(Duration::from_secs(timeouts.node_ready.into())).await
+        }
+        Action::WatchWave { nodes, kubelet, seconds } => {
+            let gate = Gate { step, plan, nodes, kubelet: *kubelet, ports };
+            gate.stays_open(Duration::from_secs((*seconds).into())).await
         }
         Action::AwaitSpareVoter => {
             until(
@@ -277,6 +296,7 @@ async fn run_action(
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
+        | Action::RunHook { place: HookPlace::Host, .. }
         | Action::CleanMachine { .. } => Err(failure(format!("{} runs on a host only", name(action)))),
     }
 }
@@ -328,7 +348,7 @@ where
 }
 
 /// An answer that waiting cannot change: the server understood and said no.
-fn is_final(error: &KubeError) -> bool {
+pub(super) fn is_final(error: &KubeError) -> bool {
     match error {
         KubeError::Unreachable(_) => false,
         KubeError::Refused { code, .. } => matches!(code, 400 | 405 | 413 | 415 | 422),

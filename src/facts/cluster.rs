@@ -75,6 +75,9 @@ pub struct ApiFacts {
     pub nodes: BTreeMap<HostName, NodeFacts>,
     /// The live form of every object the cluster blueprint wants, absent ones left out.
     pub objects: Objects,
+    /// By workload, the pods that are available: what health gates compare with. Empty without a gate.
+    #[serde(default)]
+    pub workloads: BTreeMap<String, u64>,
 }
 
 /// A Node, as far as planning is concerned.

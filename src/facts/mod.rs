@@ -3,6 +3,7 @@
 //! [`probe`] says what to look at, [`parse`] reads the answer; neither does any input or output.
 
 mod cluster;
+pub mod health;
 mod host;
 pub mod parse;
 pub mod pod;

@@ -3,13 +3,16 @@
 
 mod check;
 mod diagnostic;
+mod hooks;
 mod ids;
 mod model;
 mod network;
 mod parse;
 mod schema;
+mod upgrade;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
+pub use hooks::{Hook, HookHosts, HookPlace, HookPoint};
 pub use ids::{ClusterName, HostName, InvalidName};
 pub use model::*;
 pub use network::*;
@@ -18,3 +21,4 @@ pub(crate) use parse::SIZE_LIMIT;
 pub(crate) use parse::tests::MINIMAL;
 pub use parse::{Origin, parse};
 pub use schema::inventory_schema;
+pub use upgrade::{Canary, UpgradePolicy};

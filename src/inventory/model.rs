@@ -7,8 +7,10 @@ use std::net::IpAddr;
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use super::hooks::Hook;
 use super::ids::{ClusterName, HostName};
 use super::network::Network;
+use super::upgrade::UpgradePolicy;
 use crate::release::KubeVersion;
 
 pub use crate::release::Arch;
@@ -35,6 +37,9 @@ pub struct Inventory {
     pub artifacts: Artifacts,
     pub addons: Vec<Addon>,
     pub policy: Policy,
+    /// In the order they run in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 /// What a host is for.
@@ -294,13 +299,15 @@ pub struct Policy {
     /// Hosts worked on at once. More means more load on the operator's machine and the network.
     pub parallelism: u32,
     /// Workers that may be out of service at once.
-    pub max_unavailable: MaxUnavailable,
+    pub max_unavailable: CountOrShare,
+    pub upgrade: UpgradePolicy,
     pub timeouts: Timeouts,
 }
 
+/// A number of workers, or a percentage of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum MaxUnavailable {
+pub enum CountOrShare {
     Count(u32),
     Percent(u8),
 }

@@ -24,7 +24,7 @@ macro_rules! shapes {
         #[derive(JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         #[allow(dead_code)]
-        struct $name { $($(#[$field_doc])* $field: $type,)* }
+        pub(super) struct $name { $($(#[$field_doc])* $field: $type,)* }
     )*};
 }
 
@@ -150,6 +150,8 @@ enum CountOrShare {
 #[allow(dead_code)]
 struct Duration(#[schemars(regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))] String);
 
+mod upgrade;
+
 shapes! {
     /// A Kubernetes cluster as keelwright is to make and keep it.
     ClusterFile {
@@ -179,6 +181,8 @@ shapes! {
         /// Manifests applied after the cluster is up.
         addons: Option<Vec<AddonShape>>,
         policy: Option<PolicyShape>,
+        /// Your own commands around hosts, waves and hops of an upgrade.
+        hooks: Option<Vec<upgrade::HookShape>>,
     }
     Metadata {
         /// The cluster's name, one DNS label.
@@ -411,6 +415,8 @@ shapes! {
         parallelism: Option<u32>,
         /// Workers that may be out of service at once. Default: 1.
         max_unavailable: Option<CountOrShare>,
+        /// How a change rolls over the workers.
+        upgrade: Option<upgrade::UpgradeShape>,
         timeouts: Option<TimeoutsShape>,
     }
     TimeoutsShape {

@@ -55,9 +55,11 @@ pub(crate) fn inventory(hosts: Vec<Host>) -> Inventory {
         security: Security { encryption_at_rest: true, audit: true, cis: true },
         artifacts: Artifacts { bundle: None, delivery: Delivery::Upload },
         addons: vec![],
+        hooks: Vec::new(),
         policy: Policy {
             parallelism: 10,
-            max_unavailable: MaxUnavailable::Count(1),
+            max_unavailable: CountOrShare::Count(1),
+            upgrade: UpgradePolicy::default(),
             timeouts: Timeouts { connect: 1, stage: 1, api_ready: 1, node_ready: 1, drain: 1 },
         },
     }

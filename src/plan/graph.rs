@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Planned, Stage, Step, StepId, Target};
+use super::model::{Action, Planned, Stage, Step, StepId, Target};
 
 /// Seconds a stage is expected to take when nothing better is known; measured in the lab, 3+2.
-fn expected_seconds(stage: Stage, actions: usize) -> u32 {
+fn expected_seconds(stage: Stage, actions: &[Planned]) -> u32 {
     match stage {
-        Stage::Upload => 1 + actions as u32,
+        Stage::Upload => 1 + actions.len() as u32,
+        Stage::Pause => actions.iter().map(|planned| pause(&planned.action)).sum(),
         Stage::Snapshot => 5,
         Stage::Prepare => 5,
         Stage::Start => 2,
@@ -22,6 +23,9 @@ fn expected_seconds(stage: Stage, actions: usize) -> u32 {
         Stage::ControlPlane => 15,
         Stage::Node => 15,
         Stage::Mint
+        | Stage::Before
+        | Stage::After
+        | Stage::Gate
         | Stage::AddMember
         | Stage::Access
         | Stage::Objects
@@ -29,6 +33,13 @@ fn expected_seconds(stage: Stage, actions: usize) -> u32 {
         | Stage::Addons
         | Stage::RemoveMember
         | Stage::DeleteNode => 1,
+    }
+}
+
+fn pause(action: &Action) -> u32 {
+    match action {
+        Action::WatchWave { seconds, .. } => *seconds,
+        _other => 0,
     }
 }
 
@@ -109,7 +120,7 @@ impl Graph {
         };
         let step = Step {
             id: id.clone(),
-            expected: expected_seconds(stage, actions.len()),
+            expected: expected_seconds(stage, &actions),
             after: known(after),
             after_any: known(after_any),
             target,

@@ -1,11 +1,14 @@
 //! The only place where actions become commands: host actions into the operations of one script.
 
-use secrecy::SecretSlice;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use secrecy::SecretSlice;
 
 use super::model::{Action, Planned};
 use crate::blueprint::{Content, OsFamily};
 use crate::command::Command;
+use crate::inventory::HookPlace;
 use crate::pki::SecretContent;
 use crate::script::{Op, Payload, WILL_NOT_COME};
 
@@ -15,6 +18,8 @@ const RUNTIME_DEADLINE: u32 = 60;
 const POD_STOP_SECONDS: u32 = 30;
 /// Seconds a static pod has to start and to become ready: kubeadm's.
 const POD_DEADLINE: u32 = 300;
+/// Seconds between the polite and the last signal to a hook whose time is over.
+const HOOK_GRACE: &str = "5";
 /// A container that has ended so often is not waited for any longer: the kubelet would start it again after
 /// ten seconds, twenty, forty.
 const CRASHES: u32 = 3;
@@ -54,6 +59,7 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::AwaitRuntime
         | Action::Fetch { .. }
         | Action::CleanMachine { .. } => true,
+        Action::RunHook { place, .. } => *place == HookPlace::Host,
         Action::Mint { .. }
         | Action::Snapshot { .. }
         | Action::Upload { .. }
@@ -63,6 +69,8 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::AwaitNode { .. }
         | Action::AwaitServing
         | Action::AwaitSpareVoter
+        | Action::AwaitWave { .. }
+        | Action::WatchWave { .. }
         | Action::AddLearner { .. }
         | Action::PromoteLearner { .. }
         | Action::RemoveMember { .. }
@@ -152,6 +160,10 @@ fn lower_action<E>(
             ));
         }
         Action::Fetch { name, url, sha256, .. } => ops.extend(fetch(name, url, &sha256.to_string())),
+        Action::RunHook { place: HookPlace::Host, command, environment, timeout, .. } => {
+            ops.push(hook(command, environment, *timeout));
+        }
+        Action::RunHook { place: HookPlace::Local, .. } => {}
         Action::CleanMachine { etcd_data_dir } => ops.extend(super::clean::operations(etcd_data_dir)),
         Action::Mint { .. }
         | Action::Snapshot { .. }
@@ -162,6 +174,8 @@ fn lower_action<E>(
         | Action::AwaitNode { .. }
         | Action::AwaitServing
         | Action::AwaitSpareVoter
+        | Action::AwaitWave { .. }
+        | Action::WatchWave { .. }
         | Action::AddLearner { .. }
         | Action::PromoteLearner { .. }
         | Action::RemoveMember { .. }
@@ -170,6 +184,14 @@ fn lower_action<E>(
         | Action::DeleteNode { .. } => {}
     }
     Ok(())
+}
+
+/// The command with its environment, ended by the host itself when its time is over.
+fn hook(command: &[String], environment: &BTreeMap<String, String>, timeout: u32) -> Op {
+    let limit = ["timeout", "--kill-after", HOOK_GRACE, &timeout.to_string(), "env"].map(str::to_owned);
+    let variables = environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let argv = limit.into_iter().chain(variables).chain(command.iter().cloned());
+    Op::Run { command: Command::new(argv), because: "the operator's own".to_owned() }
 }
 
 /// A container that is older than its manifest, or than the kubelet, is about to be replaced.
@@ -253,4 +275,25 @@ fn fetch(name: &str, url: &str, sha256: &str) -> Vec<Op> {
         run(["sh", "-c", &check], "only what the bundle lists is installed"),
         run(["mv", "-T", "--", &part, &whole], name),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_on_a_host_gets_its_environment_and_a_limit() {
+        let environment = [("KEELWRIGHT_HOST".to_owned(), "w 1".to_owned())].into();
+        let script = "echo \"$KEELWRIGHT_HOST\"; [ $# = 0 ] || exec tail -f /dev/null";
+        let run = |timeout: u32, more: &[&str]| {
+            let mut command: Vec<String> = ["sh", "-c", script, "sh"].map(str::to_owned).into();
+            command.extend(more.iter().map(|word| (*word).to_owned()));
+            let Op::Run { command, .. } = hook(&command, &environment, timeout) else { panic!("no command") };
+            let (program, arguments) = command.argv.split_first().unwrap();
+            let output = std::process::Command::new(program).args(arguments).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        assert_eq!(run(60, &[]), (Some(0), "w 1\n".to_owned()));
+        assert_eq!(run(1, &["stay"]), (Some(124), "w 1\n".to_owned()));
+    }
 }

@@ -8,6 +8,7 @@ mod clean;
 mod cluster;
 mod etcd;
 mod graph;
+mod hooks;
 mod host;
 pub mod lower;
 pub mod model;
@@ -15,8 +16,10 @@ mod pods;
 pub mod quorum;
 mod remove;
 pub mod report;
+pub mod rollout;
 pub mod safety;
 pub mod show;
+mod stage;
 mod trust;
 pub mod upgrade;
 mod warn;
@@ -42,6 +45,7 @@ pub use model::{
     Action, Before, Goal, ObjectSet, PLAN_FORMAT, Plan, Planned, Reason, Stage, Step, StepId, Target,
 };
 pub use report::{Blocked, Report};
+pub use rollout::{Rollout, Wave};
 pub use safety::{Refusal, Why};
 use trust::Trust;
 pub use upgrade::ClusterVersions;
@@ -166,10 +170,15 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
     }
     let mut graph = Graph::default();
     let versions = upgrade::observed(input, &blueprints(input)?);
-    match input.goal {
-        Goal::Converge | Goal::Prefetch => converge(input, versions.clone(), &mut graph)?,
-        Goal::Reset => remove::reset(input, &mut graph),
-    }
+    let rollout = match input.goal {
+        Goal::Converge => converge(input, versions.clone(), &mut graph)?,
+        // What is only brought rolls over nobody.
+        Goal::Prefetch => converge(input, versions.clone(), &mut graph).map(|_| None)?,
+        Goal::Reset => {
+            remove::reset(input, &mut graph);
+            None
+        }
+    };
     let mut steps = graph.into_steps();
     if input.goal == Goal::Prefetch {
         prefetch(input, &mut steps);
@@ -187,6 +196,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Outline, PlanError> {
         founding: input.vault.founding(),
         versions,
         target: input.inventory.version,
+        rollout,
         steps,
     };
     let known = |(name, observed): (&HostName, &Observed<HostFacts>)| {
@@ -215,7 +225,7 @@ fn converge(
     input: &PlanInput<'_>,
     versions: Option<ClusterVersions>,
     graph: &mut Graph,
-) -> Result<(), PlanError> {
+) -> Result<Option<Rollout>, PlanError> {
     let blueprints = blueprints(input)?;
     let certificates = certificates(input.inventory)?;
     let trust = trust::trust(input, &certificates, &blueprints);
@@ -239,14 +249,15 @@ fn converge(
     cluster::base_objects(input, graph, control_planes);
     cluster::register_nodes(input, &blueprints, graph)?;
     cluster::addons(input, graph, nodes);
+    let mut rollout = None;
     if let (Some(members), Some(rolled)) = (members.as_mut(), &rolled) {
         let addons = graph.find(&Target::Cluster, Stage::Addons);
-        members.workers(rolled, graph, nodes.iter().cloned().chain(addons).collect());
+        rollout = members.workers(rolled, graph, nodes.iter().cloned().chain(addons).collect());
     }
     cluster::await_nodes(input, graph);
     cluster::await_serving(graph);
     remove::dropped_hosts(input, graph);
-    Ok(())
+    Ok(rollout)
 }
 
 /// Hosts of the inventory that answered their probe, by name.

@@ -5,15 +5,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::rollout::Rollout;
 use super::upgrade::ClusterVersions;
 use crate::blueprint::Content;
 use crate::blueprint::cluster::NodeWish;
 use crate::digest::Digest;
 use crate::facts::Founding;
-use crate::inventory::{ClusterName, HostName};
+use crate::inventory::{ClusterName, HookPlace, HookPoint, HostName};
 use crate::pki::date::date;
 use crate::pki::{CertificateSpec, KeyId};
 use crate::release::KubeVersion;
+
+pub use super::stage::Stage;
 
 /// The format of saved plans; another number is refused.
 pub const PLAN_FORMAT: u32 = 1;
@@ -47,6 +50,9 @@ pub struct Plan {
     pub versions: Option<ClusterVersions>,
     /// What the cluster is to run.
     pub target: KubeVersion,
+    /// The waves of workers, where any worker that runs is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     pub steps: Vec<Step>,
 }
 
@@ -98,89 +104,6 @@ impl fmt::Display for Target {
             Target::Operator => f.pad("operator"),
             Target::Host(host) => f.pad(host.as_str()),
             Target::Cluster => f.pad("cluster"),
-        }
-    }
-}
-
-/// The stages of a step's target, in the order they happen in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    Mint,
-    Snapshot,
-    Upload,
-    Prepare,
-    AddMember,
-    Start,
-    ApiReady,
-    PromoteMember,
-    Access,
-    Etcd,
-    ControlPlane,
-    Objects,
-    Register,
-    Addons,
-    Node,
-    Ready,
-    Drain,
-    RemoveMember,
-    Clean,
-    DeleteNode,
-    Serve,
-}
-
-impl Stage {
-    /// The stage as the last part of a step's id.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Stage::Mint => "mint",
-            Stage::Snapshot => "snapshot",
-            Stage::Upload => "upload",
-            Stage::Prepare => "prepare",
-            Stage::AddMember => "add-member",
-            Stage::Start => "start",
-            Stage::ApiReady => "api-ready",
-            Stage::PromoteMember => "promote-member",
-            Stage::Access => "access",
-            Stage::Etcd => "etcd",
-            Stage::ControlPlane => "control-plane",
-            Stage::Objects => "objects",
-            Stage::Register => "register",
-            Stage::Addons => "addons",
-            Stage::Node => "node",
-            Stage::Ready => "ready",
-            Stage::Drain => "drain",
-            Stage::RemoveMember => "remove-member",
-            Stage::Clean => "clean",
-            Stage::DeleteNode => "delete-node",
-            Stage::Serve => "serve",
-        }
-    }
-
-    /// What it does, as progress says it.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Stage::Mint => "making keys and certificates",
-            Stage::Snapshot => "taking a snapshot of etcd",
-            Stage::Upload => "bringing artifacts to the host",
-            Stage::Prepare => "preparing the host",
-            Stage::AddMember => "adding an etcd learner",
-            Stage::Start => "writing configuration and starting the kubelet",
-            Stage::ApiReady => "waiting for the API server",
-            Stage::PromoteMember => "making the etcd learner a voter",
-            Stage::Access => "applying access rules",
-            Stage::Etcd => "replacing the etcd member",
-            Stage::ControlPlane => "replacing the control plane",
-            Stage::Objects => "applying cluster objects",
-            Stage::Register => "labelling the node",
-            Stage::Addons => "applying add-ons",
-            Stage::Node => "replacing the kubelet",
-            Stage::Ready => "waiting for the node to be Ready",
-            Stage::Drain => "draining the node",
-            Stage::RemoveMember => "removing the etcd member",
-            Stage::Clean => "cleaning the machine",
-            Stage::DeleteNode => "deleting the Node",
-            Stage::Serve => "waiting for the cluster's services",
         }
     }
 }
@@ -310,6 +233,28 @@ pub enum Action {
         node: HostName,
         /// The kubelet that has to say so; None: any.
         kubelet: Option<KubeVersion>,
+    },
+    /// Waits until these nodes run this kubelet and are well, and no workload has fewer pods than before.
+    AwaitWave {
+        nodes: Vec<HostName>,
+        kubelet: KubeVersion,
+    },
+    /// Watches the same for so long; fails when it no longer holds.
+    WatchWave {
+        nodes: Vec<HostName>,
+        kubelet: KubeVersion,
+        seconds: u32,
+    },
+    /// Runs a command of the operator's own.
+    RunHook {
+        name: String,
+        when: HookPoint,
+        place: HookPlace,
+        command: Vec<String>,
+        /// Nothing secret: it is seen in process lists.
+        environment: BTreeMap<String, String>,
+        /// Seconds.
+        timeout: u32,
     },
     /// Waits until etcd goes on without any one of its voters.
     AwaitSpareVoter,

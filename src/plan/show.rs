@@ -7,6 +7,8 @@ use similar::TextDiff;
 use super::Outline;
 use super::model::{Action, Planned, Step};
 use crate::blueprint::Content;
+use crate::command::Command;
+use crate::inventory::{HookPlace, HostName};
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,17 @@ fn summary(step: &Step) -> String {
     }
 }
 
+/// How many nodes of a wave are named one by one.
+const NAMED_NODES: usize = 4;
+
+fn nodes_of(nodes: &[HostName]) -> String {
+    let names: Vec<&str> = nodes.iter().map(HostName::as_str).take(NAMED_NODES).collect();
+    match nodes.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 /// One action in a few words.
 pub fn name(action: &Action) -> String {
     match action {
@@ -98,6 +111,12 @@ pub fn name(action: &Action) -> String {
         Action::AwaitNode { node, kubelet: Some(version) } => {
             format!("wait for node {node} with kubelet {version}")
         }
+        Action::RunHook { name, place: HookPlace::Local, .. } => format!("run hook {name} on your machine"),
+        Action::RunHook { name, place: HookPlace::Host, .. } => format!("run hook {name} on the host"),
+        Action::AwaitWave { nodes, .. } => format!("wait for {} to be well", nodes_of(nodes)),
+        Action::WatchWave { nodes, seconds, .. } => {
+            format!("watch {} for {}", nodes_of(nodes), duration(*seconds))
+        }
         Action::AwaitSpareVoter => "wait until etcd can spare a voter".into(),
         Action::PauseKubelet => "stop the kubelet".into(),
         Action::AwaitPod { pod } => format!("wait for {pod} to start"),
@@ -114,6 +133,9 @@ pub fn name(action: &Action) -> String {
 
 fn action(out: &mut String, planned: &Planned) {
     let _ = writeln!(out, "    {}: {}", name(&planned.action), planned.reason);
+    if let Action::RunHook { command, .. } = &planned.action {
+        let _ = writeln!(out, "        {}", Command::new(command).to_shell());
+    }
     if let Action::ApplyObjects { names, .. } = &planned.action {
         for name in names {
             let _ = writeln!(out, "        {name}");

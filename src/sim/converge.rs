@@ -240,6 +240,7 @@ impl Simulation {
             remote: &self.ports,
             kube: &self.ports,
             etcd: &self.ports,
+            local: &self.ports,
             secrets: &self.vault,
             snapshots: &self.vault,
             objects: self,

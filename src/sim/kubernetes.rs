@@ -172,7 +172,14 @@ impl World {
             self.refresh_nodes();
         }
         let is_one = |object: &&Value| object["kind"] == kind && object["apiVersion"] == version;
-        Ok(self.store()?.objects.values().filter(is_one).cloned().collect())
+        let mut found: Vec<Value> = self.store()?.objects.values().filter(is_one).cloned().collect();
+        // A workload that a test has put there says itself how it is.
+        for object in found.iter_mut().filter(|object| object["status"].is_null()) {
+            if let Some(status) = self.status_of(&object_key(object), object) {
+                object["status"] = status;
+            }
+        }
+        Ok(found)
     }
 
     pub fn kube_apply(&mut self, object: &Value) -> Result<Value, KubeError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::etcd::EtcdCluster;
 use super::faults::Faults;
+use super::hooks::RanHook;
 use super::host::{Pod, SimHost};
 use crate::digest::Digest;
 use crate::inventory::{Host, HostName};
@@ -57,6 +58,10 @@ pub struct World {
     pub poisoned: Option<(HostName, String)>,
     /// How often each static pod was started, by host.
     pub starts: BTreeMap<(HostName, String), u32>,
+    /// The operator's own commands that ran, in order.
+    pub hooks: Vec<RanHook>,
+    /// A hook that fails wherever it runs.
+    pub failing_hook: Option<String>,
 }
 
 impl World {
@@ -84,6 +89,8 @@ impl World {
             resetting: false,
             poisoned: None,
             starts: BTreeMap::new(),
+            hooks: Vec::new(),
+            failing_hook: None,
         }
     }
 

@@ -93,7 +93,10 @@ pub struct Calls {
 
 /// Ends a client.
 pub fn stop_client(cluster: &Cluster, machine: &str, what: &str) -> Calls {
-    cluster.ask(machine, "rm -f /root/client/go; until [ -e /root/client/ended ]; do :; done");
+    cluster.ask(
+        machine,
+        "rm -f /root/client/go; timeout 120 sh -c 'until [ -e /root/client/ended ]; do sleep 0.2; done'",
+    );
     let read = |name: &str| -> Vec<String> {
         let text = cluster.ask(machine, &format!("cat /root/client/{name} 2>/dev/null; true"));
         text.lines().map(str::to_owned).collect()

@@ -21,7 +21,7 @@ pub use webhooks::WebhookFacts;
 /// How many objects are named where the number is what counts.
 const EXAMPLES: usize = 3;
 /// What belongs to the cluster itself is looked after by those who run it.
-const SYSTEM_NAMESPACE: &str = "kube-system";
+pub(super) const SYSTEM_NAMESPACE: &str = "kube-system";
 
 /// Everything one look found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
 }
 
 /// `namespace/name`, or the name alone.
-fn title(object: &Value) -> String {
+pub(super) fn title(object: &Value) -> String {
     match (text(object, "/metadata/namespace"), text(object, "/metadata/name")) {
         ("", name) => name.to_owned(),
         (namespace, name) => format!("{namespace}/{name}"),

@@ -60,7 +60,7 @@ impl Rules<'_> {
         }
     }
 
-    fn lines(&self, first: &Path, second: &Path) -> String {
+    pub(super) fn lines(&self, first: &Path, second: &Path) -> String {
         if self.context.is_full() {
             return String::new();
         }

@@ -2,10 +2,12 @@
 
 mod components;
 mod flags;
+mod hooks;
 mod hosts;
 mod kubelet_fields;
 mod network;
 mod syntax;
+mod upgrade;
 
 use crate::inventory::parse::context::Context;
 use crate::inventory::parse::draft::Draft;
@@ -48,6 +50,8 @@ pub(crate) fn check(draft: &Draft, root: &Node, context: &Context<'_>) {
     rules.endpoint();
     rules.names();
     rules.components();
+    rules.upgrade();
+    rules.hooks();
 }
 
 /// The minors this release installs, as a person reads them.

@@ -8,12 +8,12 @@ const VERSION: &str = "kubernetes: {version: v1.37.1}\n";
 const HOSTS: &str = "hosts:\n- {name: cp-1, address: 192.0.2.11, roles: [control-plane]}\n";
 
 /// A good inventory with `text` after it.
-fn with(text: &str) -> String {
+pub(super) fn with(text: &str) -> String {
     format!("{HEAD}{VERSION}{HOSTS}{text}")
 }
 
 /// A good header with these hosts, one flow map per line.
-fn with_hosts(hosts: &[&str]) -> String {
+pub(super) fn with_hosts(hosts: &[&str]) -> String {
     let lines: String = hosts.iter().map(|host| format!("- {{{host}}}\n")).collect();
     format!("{HEAD}{VERSION}hosts:\n{lines}")
 }
@@ -24,7 +24,7 @@ fn control_planes(count: usize) -> String {
     with_hosts(&hosts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn problems(text: &str) -> Vec<Diagnostic> {
+pub(super) fn problems(text: &str) -> Vec<Diagnostic> {
     match parse_text(text) {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems.list,
@@ -33,7 +33,7 @@ fn problems(text: &str) -> Vec<Diagnostic> {
 
 /// That `text` has exactly one error, at this path, with these parts in its message and help.
 #[track_caller]
-fn one(text: &str, path: &str, parts: &[&str]) {
+pub(super) fn one(text: &str, path: &str, parts: &[&str]) {
     let found = problems(text);
     let errors: Vec<_> = found.iter().filter(|problem| problem.severity == Severity::Error).collect();
     assert_eq!(errors.len(), 1, "{text}\n{found:#?}");
@@ -45,13 +45,13 @@ fn one(text: &str, path: &str, parts: &[&str]) {
 }
 
 #[track_caller]
-fn warns(text: &str, path: &str, part: &str) {
+pub(super) fn warns(text: &str, path: &str, part: &str) {
     let (_, warnings) = parse_text(text).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(warnings.iter().any(|w| w.path == path && w.message.contains(part)), "{warnings:#?}");
 }
 
 #[track_caller]
-fn fine(text: &str) {
+pub(super) fn fine(text: &str) {
     let found = problems(text);
     assert!(found.is_empty(), "{text}\n{found:#?}");
 }

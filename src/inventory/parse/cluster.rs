@@ -105,6 +105,7 @@ fn body(top: &Table<'_>) -> Draft {
         artifacts: settings::artifacts(top.get("artifacts")),
         addons: top.get("addons").map(|field| settings::addons(&field)).unwrap_or_default(),
         policy: settings::policy(top.get("policy")),
+        hooks: top.get("hooks").map(|field| super::hooks::hooks(&field)).unwrap_or_default(),
     };
     if let Some(field) = top.get("network") {
         network(&field, &mut draft);

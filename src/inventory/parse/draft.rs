@@ -35,6 +35,8 @@ pub(crate) struct Draft {
     pub artifacts: Artifacts,
     pub addons: Vec<Addon>,
     pub policy: Policy,
+    /// None where one could not be read.
+    pub hooks: Vec<Option<Hook>>,
 }
 
 pub(crate) struct DraftHost {
@@ -144,6 +146,7 @@ impl Draft {
             artifacts: self.artifacts,
             addons: self.addons,
             policy: self.policy,
+            hooks: self.hooks.into_iter().collect::<Option<_>>()?,
         })
     }
 }

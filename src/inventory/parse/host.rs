@@ -27,7 +27,7 @@ pub(super) struct SshDefaults {
 }
 
 const SUDO: &[(&str, Sudo)] = &[("passwordless", Sudo::Passwordless), ("password", Sudo::Password)];
-const ROLES: &[(&str, Role)] =
+pub(super) const ROLES: &[(&str, Role)] =
     &[("control-plane", Role::ControlPlane), ("worker", Role::Worker), ("etcd", Role::Etcd)];
 const EFFECTS: &[(&str, TaintEffect)] = &[
     ("NoSchedule", TaintEffect::NoSchedule),

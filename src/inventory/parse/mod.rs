@@ -8,6 +8,7 @@ mod bastion;
 mod cluster;
 pub(crate) mod context;
 pub(crate) mod draft;
+mod hooks;
 mod host;
 pub(crate) mod path;
 mod reader;
@@ -15,6 +16,7 @@ pub(crate) mod scalar;
 mod settings;
 mod text;
 pub(crate) mod tree;
+mod upgrade;
 mod values;
 
 use camino::Utf8Path;

@@ -235,7 +235,8 @@ pub(super) fn is_release_tag(text: &str) -> bool {
 pub(super) fn policy(field: Option<Field<'_>>) -> Policy {
     let mut policy = Policy {
         parallelism: 64,
-        max_unavailable: MaxUnavailable::Count(1),
+        max_unavailable: CountOrShare::Count(1),
+        upgrade: UpgradePolicy::default(),
         timeouts: Timeouts { connect: 10, stage: 600, api_ready: 300, node_ready: 300, drain: 600 },
     };
     let Some(table) = field.and_then(|field| field.table()) else { return policy };
@@ -243,8 +244,11 @@ pub(super) fn policy(field: Option<Field<'_>>) -> Policy {
     if let Some(parallelism) = parallelism.and_then(|value| u32::try_from(value).ok()) {
         policy.parallelism = parallelism;
     }
-    if let Some(value) = table.get("maxUnavailable").and_then(|field| max_unavailable(&field)) {
+    if let Some(value) = table.get("maxUnavailable").and_then(|field| field.count_or_share()) {
         policy.max_unavailable = value;
+    }
+    if let Some(field) = table.get("upgrade") {
+        policy.upgrade = super::upgrade::upgrade(&field);
     }
     if let Some(timeouts) = table.get("timeouts").and_then(|field| field.table()) {
         for (key, value) in [
@@ -262,21 +266,4 @@ pub(super) fn policy(field: Option<Field<'_>>) -> Policy {
     }
     table.finish();
     policy
-}
-
-/// A count of workers, or a percentage of them.
-fn max_unavailable(field: &Field<'_>) -> Option<MaxUnavailable> {
-    let help = "write a number of workers such as 1, or a share such as \"10%\"";
-    if field.plain().is_some_and(|plain| plain != Plain::Text) {
-        let count = field.integer("a number of workers", 1..=100_000)?;
-        return u32::try_from(count).ok().map(MaxUnavailable::Count);
-    }
-    let text = field.text()?;
-    match text.strip_suffix('%').map(str::parse::<u8>) {
-        Some(Ok(percent)) if (1..=100).contains(&percent) && !text.starts_with(['0', '+']) => {
-            Some(MaxUnavailable::Percent(percent))
-        }
-        Some(_) => field.error(format!("{} is not a share from 1% to 100%", quoted(text)), help),
-        None => field.error(format!("{} is neither a number nor a percentage", quoted(text)), help),
-    }
 }

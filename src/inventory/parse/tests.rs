@@ -1,7 +1,7 @@
 use camino::Utf8Path;
 
 use super::*;
-use crate::inventory::{NetworkPlugin, PluginRelease};
+use crate::inventory::{Canary, CountOrShare, HostName, NetworkPlugin, PluginRelease};
 
 pub(crate) fn parse_text(text: &str) -> Result<(Inventory, Vec<Diagnostic>), Diagnostics> {
     let origin = Origin {
@@ -69,7 +69,8 @@ pki: {algorithm: RSA-2048, externalCA: false, bringYourOwn: ca}
 security: {encryptionAtRest: true, audit: false, cis: true}
 artifacts: {bundle: bundle, delivery: {mirror: {url: http://mirror.example:8080/x/}}}
 addons: [{name: metrics-server, source: https://example.org/a.yaml, sha256: "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"}]
-policy: {parallelism: 10, maxUnavailable: 10%, timeouts: {connect: 10s, stage: 10m, apiReady: 5m, nodeReady: 5m, drain: 1h30m}}
+policy: {parallelism: 10, maxUnavailable: 10%, upgrade: {canary: [w-1], batchSize: 20%, pauseBetweenWaves: 5m, healthGate: true}, timeouts: {connect: 10s, stage: 10m, apiReady: 5m, nodeReady: 5m, drain: 1h30m}}
+hooks: [{name: leave, when: before-host, where: local, command: [./leave.sh, -n, 3], timeout: 90s, roles: [worker]}]
 "#;
 
 #[test]
@@ -84,6 +85,9 @@ fn a_minimal_inventory_gets_its_defaults() {
     assert_eq!(inventory.network.service_address(10).unwrap().to_string(), "10.96.0.10");
     assert!(inventory.security.audit);
     assert_eq!(inventory.policy.timeouts.stage, 600);
+    let upgrade = &inventory.policy.upgrade;
+    assert_eq!((&upgrade.canary, upgrade.batch_size), (&Canary::Count(0), None));
+    assert!(upgrade.health_gate && upgrade.pause_between_waves.is_none());
 }
 
 #[test]
@@ -101,6 +105,13 @@ fn every_field_is_read() {
     assert_eq!(inventory.kubelet.config["maxPods"], 200);
     assert_eq!(inventory.api_server.extra_args[0].value, "2");
     assert_eq!(inventory.policy.timeouts.drain, 5400);
+    let hook = &inventory.hooks[0];
+    assert_eq!(hook.command, ["/srv/cluster/leave.sh", "-n", "3"]);
+    assert_eq!((hook.timeout, hook.hosts.has(cp), hook.hosts.has(worker)), (90, false, true));
+    let upgrade = &inventory.policy.upgrade;
+    assert_eq!(upgrade.canary, Canary::Hosts(vec![HostName::parse("w-1").unwrap()]));
+    assert_eq!(upgrade.batch_size, Some(CountOrShare::Percent(20)));
+    assert_eq!(upgrade.pause_between_waves, Some(300));
     let json = serde_json::to_string(&inventory).unwrap();
     assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), inventory);
 }

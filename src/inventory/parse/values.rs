@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::reader::Field;
 use super::scalar::{Plain, quoted, resolve};
 use super::tree::Value;
-use crate::inventory::ExtraArg;
+use crate::inventory::{CountOrShare, ExtraArg};
 
 impl Field<'_> {
     pub fn address(&self) -> Option<IpAddr> {
@@ -84,6 +84,23 @@ impl Field<'_> {
             Some(seconds) if (1..=DAY).contains(&seconds) => u32::try_from(seconds).ok(),
             Some(_) => self.error(format!("{text} is not between 1s and 24h"), help),
             None => self.error(format!("{} is not a duration", quoted(text)), help),
+        }
+    }
+
+    /// A count of workers, or a percentage of them.
+    pub fn count_or_share(&self) -> Option<CountOrShare> {
+        let help = "write a number of workers such as 1, or a share such as \"10%\"";
+        if self.plain().is_some_and(|plain| plain != Plain::Text) {
+            let count = self.integer("a number of workers", 1..=100_000)?;
+            return u32::try_from(count).ok().map(CountOrShare::Count);
+        }
+        let text = self.text()?;
+        match text.strip_suffix('%').map(str::parse::<u8>) {
+            Some(Ok(percent)) if (1..=100).contains(&percent) && !text.starts_with(['0', '+']) => {
+                Some(CountOrShare::Percent(percent))
+            }
+            Some(_) => self.error(format!("{} is not a share from 1% to 100%", quoted(text)), help),
+            None => self.error(format!("{} is neither a number nor a percentage", quoted(text)), help),
         }
     }
 

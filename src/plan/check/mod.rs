@@ -9,6 +9,7 @@ mod skew_property_tests;
 mod skew_tests;
 #[cfg(test)]
 mod testing;
+mod waves;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -42,6 +43,10 @@ pub enum Flaw {
     EitherOrder { what: String, first: StepId, second: StepId },
     #[error("steps {0} and {1} may take away API servers or etcd members of two hosts at the same time")]
     ReplacedAtOnce(StepId, StepId),
+    #[error("step {last} may begin while {first} runs: more than {allowed} workers would be out of service")]
+    TooManyAtOnce { first: StepId, last: StepId, allowed: usize },
+    #[error("step {step} does not wait for the canary: {canary}")]
+    BeforeCanary { step: StepId, canary: StepId },
     #[error("step {step} writes {path}, whose version cannot be told")]
     UnknownVersion { step: StepId, path: String },
 }
@@ -85,6 +90,7 @@ pub fn check(plan: &Plan) -> Vec<Flaw> {
         flaws.extend(manifests_last(step));
     }
     flaws.extend(secrets_after_mint(plan));
+    flaws.extend(waves::check(plan, &place));
     let changes = plan.versions.as_ref().map(|versions| Changes::read(plan, versions));
     let mut pivots = membership_steps(plan);
     pivots.extend(changes.iter().flat_map(skew::pivots));

@@ -99,6 +99,7 @@ pub(super) fn plan(versions: Option<ClusterVersions>, target: &str, steps: Vec<S
         founding: None,
         versions,
         target: version(target),
+        rollout: None,
         steps,
     }
 }

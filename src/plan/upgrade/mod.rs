@@ -8,6 +8,7 @@ mod cost;
 mod etcd;
 mod exchange;
 mod fleet;
+mod hop;
 mod observe;
 mod obstacle;
 mod parts;
@@ -16,6 +17,7 @@ mod roll;
 mod search;
 mod state;
 pub mod versions;
+mod waves;
 
 #[cfg(test)]
 mod path_exhaustive_tests;
@@ -31,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::graph::Graph;
 use super::host::HostChanges;
 use super::model::{Action, Planned, Reason, Stage, Step, StepId, Target};
-use super::{PlanError, PlanInput, etcd as members};
+use super::{PlanError, PlanInput, Rollout, etcd as members};
 use crate::blueprint::{ClusterBlueprint, ClusterIdentity, HostBlueprint};
 use crate::digest::Digest;
 use crate::inventory::{Host, HostName, Inventory};
@@ -185,7 +187,7 @@ impl<'a> Members<'a> {
             all.insert(version, blueprints_at(input, version, pod_cidrs)?);
         }
         let texts = roll::texts(input, blueprints);
-        let rolling = Rolling { input, blueprints: all, parts: BTreeMap::new(), texts };
+        let rolling = Rolling { input, blueprints: all, parts: BTreeMap::new(), texts, hop: None };
         Ok(Some(Members { rolling, moves, versions, serving }))
     }
 
@@ -325,6 +327,7 @@ impl<'a> Members<'a> {
         }
         last = self.rolling.etcd(&moves, &etcd, graph, last);
         last = self.rolling.control_planes(&moves, &control_planes, graph, last);
+        last = self.rolling.end_hop(graph, last);
         let control_planes_done = last.clone();
         last = self.rolling.serving_nodes(&special, &drained, graph, last);
         if rolls {
@@ -358,10 +361,10 @@ impl<'a> Members<'a> {
     }
 
     /// The workers, when all the rest is as it should be.
-    pub fn workers(&mut self, rolled: &Rolled, graph: &mut Graph, after: Vec<StepId>) {
+    pub fn workers(&mut self, rolled: &Rolled, graph: &mut Graph, after: Vec<StepId>) -> Option<Rollout> {
         let hosts = &self.rolling.input.inventory.hosts;
         let workers: Vec<&Host> = rolled.workers.iter().filter_map(|name| hosts.get(name)).collect();
-        self.rolling.workers(&workers, &rolled.drained, graph, after);
+        self.rolling.workers(&workers, &rolled.drained, graph, after)
     }
 }
 

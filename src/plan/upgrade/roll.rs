@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::back::back;
+use super::hop::{Hop, Turn};
 use super::observe::manifest_text;
 use super::parts::Parts;
 use super::path::Move;
 use crate::blueprint::{HostBlueprint, KUBELET_UNIT};
-use crate::inventory::{Host, HostName, MaxUnavailable};
+use crate::inventory::{Host, HostName};
 use crate::plan::PlanInput;
 use crate::plan::graph::Graph;
 use crate::plan::model::{Action, Planned, Reason, Stage, StepId, Target};
+use crate::plan::rollout::Wave;
 use crate::release::KubeVersion;
 
 pub(super) const API_SERVER: &str = "kube-apiserver";
@@ -30,6 +32,8 @@ pub struct Rolling<'a> {
     pub parts: BTreeMap<HostName, Parts>,
     /// What each manifest holds when the next step comes to it.
     pub texts: BTreeMap<(HostName, String), String>,
+    /// The hop that the turns before the next one belong to.
+    pub hop: Option<Hop>,
 }
 
 pub(super) fn follows(action: Action) -> Planned {
@@ -55,6 +59,7 @@ impl<'a> Rolling<'a> {
         if !self.parts.contains_key(host) {
             return last;
         }
+        let from = self.version_of(host, stage);
         let (actions, undo) = match stage {
             // Without its etcd the API server beside it answers nobody, and the kubelet would ask it to forget
             // the old mirror pod and wait half a minute for that before it starts the new member.
@@ -64,18 +69,21 @@ impl<'a> Rolling<'a> {
         if actions.is_empty() {
             return last;
         }
-        let after: Vec<StepId> = last.iter().cloned().chain(self.own(host, graph)).collect();
-        let id = match self.hop(stage, version) {
-            Some(hop) => graph.add_labelled(target(host), stage, &hop, actions, after),
+        let Some(of) = self.input.inventory.hosts.get(host) else { return last };
+        let (label, to) = (self.label(stage, version), self.version_of(host, stage));
+        let turn = Turn { host: of, stage, label, from, to };
+        let after = self.begin_turn(&turn, last.clone(), graph);
+        let id = match &turn.label {
+            Some(label) => graph.add_labelled(target(host), stage, label, actions, after),
             None => graph.add(target(host), stage, actions, after),
         };
         let Some(id) = id else { return last };
         graph.undo_with(&id, undo);
-        vec![id]
+        self.end_turn(&turn, id, graph)
     }
 
     /// What a turn is called that is not the last one: `1.35`, of etcd `3.6`.
-    fn hop(&self, stage: Stage, version: KubeVersion) -> Option<String> {
+    fn label(&self, stage: Stage, version: KubeVersion) -> Option<String> {
         if version == self.input.inventory.version {
             return None;
         }
@@ -141,7 +149,7 @@ impl<'a> Rolling<'a> {
     }
 
     /// What of the host itself must have been before anything on it is replaced.
-    fn own(&self, host: &HostName, graph: &Graph) -> Vec<StepId> {
+    pub fn own(&self, host: &HostName, graph: &Graph) -> Vec<StepId> {
         let stages = [Stage::Prepare, Stage::Start];
         let mut own: Vec<StepId> =
             stages.iter().filter_map(|stage| graph.find(&target(host), *stage)).collect();
@@ -173,14 +181,31 @@ impl<'a> Rolling<'a> {
         last
     }
 
-    /// The kubelet and the runtime of one host.
-    fn node_step(
-        &mut self,
+    /// The kubelet and the runtime of one host. Returns what the next host has to wait for; empty: there is
+    /// nothing to do here.
+    pub fn node_step(
+        &self,
         host: &Host,
         drains: bool,
+        wave: Option<&Wave>,
         after: Vec<StepId>,
         graph: &mut Graph,
-    ) -> Option<StepId> {
+    ) -> Vec<StepId> {
+        let actions = self.node_actions(host, drains);
+        if actions.is_empty() {
+            return Vec::new();
+        }
+        let occasion = self.node_occasion(host, wave);
+        let needs = after.into_iter().chain(self.own(&host.name, graph)).collect();
+        let needs = occasion.begins(self.input.inventory, graph, needs);
+        let undo = self.node_undo(host, &actions);
+        let id = graph.add(target(&host.name), Stage::Node, actions, needs);
+        id.iter().for_each(|id| graph.undo_with(id, undo.clone()));
+        occasion.ends(self.input.inventory, graph, id.into_iter().collect())
+    }
+
+    /// What has to be done for it, in order; empty: nothing.
+    pub fn node_actions(&self, host: &Host, drains: bool) -> Vec<Planned> {
         let mut changes = self.parts.get(&host.name).map(|parts| parts.node.clone()).unwrap_or_default();
         let node = self.input.facts.api.known().and_then(|api| api.nodes.get(&host.name));
         let version = self.input.inventory.version;
@@ -196,7 +221,7 @@ impl<'a> Rolling<'a> {
         }
         let ours = node.is_some_and(|node| crate::facts::is_cordoned_by_us(&node.live));
         if changes.is_empty() && !ours {
-            return None;
+            return Vec::new();
         }
         let pods = self.static_pods(&host.name);
         let runs_etcd = pods.iter().any(|pod| pod == ETCD);
@@ -213,20 +238,6 @@ impl<'a> Rolling<'a> {
             actions.push(follows(Action::PauseKubelet));
             actions.extend(pods.iter().rev().map(|pod| follows(Action::RestartPod { pod: pod.clone() })));
         }
-        let undo = node.and_then(|node| {
-            let facts = self.input.facts.host(&host.name)?;
-            let old = KubeVersion::parse(&node.kubelet_version).ok()?;
-            let stop = actions
-                .iter()
-                .filter(|planned| matches!(planned.action, Action::PauseKubelet | Action::RestartPod { .. }));
-            let mut undo: Vec<Planned> = stop.cloned().collect();
-            undo.extend(back(&changes, facts)?);
-            undo.extend(pods.iter().filter(|_| remakes).flat_map(|pod| self.gate(pod)));
-            undo.push(follows(Action::AwaitNode { node: host.name.clone(), kubelet: Some(old) }));
-            undo.extend(drains.then(|| follows(Action::Uncordon { node: host.name.clone() })));
-            Some(undo)
-        });
-        let changes_something = !changes.is_empty();
         actions.extend(changes);
         if remakes {
             actions.extend(pods.iter().flat_map(|pod| self.gate(pod)));
@@ -241,11 +252,15 @@ impl<'a> Rolling<'a> {
         if node.is_some() && (drains || ours) {
             actions.push(follows(Action::Uncordon { node: host.name.clone() }));
         }
-        let mut needs = after;
-        needs.extend(self.own(&host.name, graph));
-        let id = graph.add(target(&host.name), Stage::Node, actions, needs)?;
-        graph.undo_with(&id, undo.filter(|_| changes_something).unwrap_or_default());
-        Some(id)
+        actions
+    }
+
+    /// What puts its node back when it does not come up; empty: nothing can.
+    fn node_undo(&self, host: &Host, actions: &[Planned]) -> Vec<Planned> {
+        let node = self.input.facts.api.known().and_then(|api| api.nodes.get(&host.name));
+        let old = node.and_then(|node| KubeVersion::parse(&node.kubelet_version).ok());
+        let facts = self.input.facts.host(&host.name);
+        old.zip(facts).and_then(|(old, facts)| back(actions, facts, old)).unwrap_or_default()
     }
 
     /// Static pods of a host as they are stopped from the last to the first.
@@ -268,40 +283,11 @@ impl<'a> Rolling<'a> {
         let mut last = after;
         for host in serving {
             let drains = drained.contains(&host.name);
-            last = self.node_step(host, drains, last.clone(), graph).map_or(last, |id| vec![id]);
+            let step = self.node_step(host, drains, None, last.clone(), graph);
+            last = if step.is_empty() { last } else { step };
         }
         last
     }
-
-    /// Workers in waves: a wave begins when everybody of the one before is back.
-    pub fn workers(
-        &mut self,
-        workers: &[&Host],
-        drained: &BTreeSet<HostName>,
-        graph: &mut Graph,
-        after: Vec<StepId>,
-    ) {
-        let size = wave_size(self.input.inventory.policy.max_unavailable, workers.len());
-        let mut last = after;
-        let mut wave = Vec::new();
-        for host in workers {
-            let drains = drained.contains(&host.name);
-            let Some(id) = self.node_step(host, drains, last.clone(), graph) else { continue };
-            wave.push(id);
-            if wave.len() >= size {
-                last = std::mem::take(&mut wave);
-            }
-        }
-    }
-}
-
-/// How many workers may be out of service at once: at least one, or nothing would ever change.
-pub fn wave_size(policy: MaxUnavailable, workers: usize) -> usize {
-    let size = match policy {
-        MaxUnavailable::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
-        MaxUnavailable::Percent(percent) => workers * usize::from(percent) / 100,
-    };
-    size.max(1)
 }
 
 /// What each static pod's manifest holds now.

@@ -2,6 +2,7 @@
 
 mod concerns;
 mod crashes;
+mod hooks;
 mod replica;
 mod rows;
 mod scenarios;
@@ -11,3 +12,4 @@ mod support;
 mod timeline;
 mod trust;
 mod upgrade;
+mod waves;

@@ -41,7 +41,7 @@ pub fn hosts_at(version: &str, control_planes: &[usize], workers: &[usize]) -> I
     inventory_of(version, &hosts_text(control_planes, workers))
 }
 
-fn hosts_text(control_planes: &[usize], workers: &[usize]) -> String {
+pub fn hosts_text(control_planes: &[usize], workers: &[usize]) -> String {
     let mut text = String::from("hosts:\n");
     for number in control_planes {
         text +=
