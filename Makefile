@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(KEELWRIGHT_CACHE)/target
 export BUNDLE_FROM ?= $(if $(shell command -v go 2>/dev/null),go-modules,upstream)
 export KUBERNETES_VERSION ?= v1.37.1
 
-.PHONY: demo test check e2e e2e-upgrade bench clean-demo
+.PHONY: demo test check e2e bench clean-demo
 
 ## A real highly available cluster on this machine, from nothing
 demo:
@@ -20,13 +20,9 @@ test:
 check:
 	@bash .ci/run check
 
-## Only the tests on real machines in the lab
+## All tests on real machines in the lab, also those that take too long for every run
 e2e:
 	@bash .ci/run e2e
-
-## An upgrade over three minors on real machines: builds more of Kubernetes than the other tests
-e2e-upgrade:
-	@bash .ci/run e2e-upgrade
 
 ## Ratios against what others do, in one run
 bench:

