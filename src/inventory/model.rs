@@ -300,6 +300,7 @@ pub struct Policy {
     pub parallelism: u32,
     /// Workers that may be out of service at once.
     pub max_unavailable: CountOrShare,
+    #[serde(default)]
     pub upgrade: UpgradePolicy,
     pub timeouts: Timeouts,
 }
