@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::local::LocalProcesses;
 use super::operation::{ClusterArgs, Operation, plan_error};
 use super::view::{OutputFormat, View};
 use super::{CommandError, ErrorKind};
@@ -126,7 +127,7 @@ pub fn run_apply(args: ApplyArgs) -> Result<ExitCode, CommandError> {
         if !outline.plan.is_empty() && !args.yes && args.plan.is_none() {
             ask()?;
         }
-        let outcome = run(&operation, &outline, &view, lock.epoch()).await?;
+        let outcome = run(&args.cluster, &operation, &outline, &view, lock.epoch()).await?;
         finish(&operation, &outline, &outcome)
     })?
 }
@@ -142,7 +143,7 @@ pub fn run_reset(args: ResetArgs) -> Result<ExitCode, CommandError> {
     let view = View::new(args.output);
     block_on(async {
         let outline = look(&operation, Goal::Reset).await?;
-        let outcome = run(&operation, &outline, &view, lock.epoch()).await?;
+        let outcome = run(&args.cluster, &operation, &outline, &view, lock.epoch()).await?;
         finish(&operation, &outline, &outcome)
     })?
 }
@@ -234,6 +235,7 @@ impl DesiredObjects for Objects<'_> {
 }
 
 async fn run(
+    args: &ClusterArgs,
     operation: &Operation,
     outline: &Outline,
     view: &View,
@@ -261,12 +263,13 @@ async fn run(
         }
     };
     let objects = Objects(operation);
+    let local = LocalProcesses { directory: args.inventory.directory()? };
     let clock = SystemClock::default();
     let ports = Ports {
         remote: operation.adapters.remote.as_ref(),
         kube: operation.adapters.kube.as_ref(),
         etcd: operation.adapters.etcd.as_ref(),
-        local: &operation.local,
+        local: &local,
         secrets: operation.vault.as_ref(),
         snapshots: operation.vault.as_ref(),
         objects: &objects,

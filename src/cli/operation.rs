@@ -9,7 +9,6 @@ use secrecy::ExposeSecret as _;
 
 use super::adapters::{self, Adapters};
 use super::inventory::InventoryArg;
-use super::local::LocalProcesses;
 use super::{CommandError, ErrorKind, authorities};
 use crate::blueprint::cluster::{Manifests, read_manifests, wanted_manifests};
 use crate::bundle::{self, manifest_texts};
@@ -68,7 +67,6 @@ pub struct Operation {
     pub manifests: Manifests,
     pub dropped: BTreeMap<HostName, Host>,
     pub adapters: Adapters,
-    pub local: LocalProcesses,
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
@@ -111,7 +109,6 @@ impl Operation {
         let manifests = open_manifests(&inventory, &bundles, &bundle_directories, &args.inventory.inventory)?;
         let dropped = dropped_hosts(&directory, &inventory)?;
         let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
-        let base = args.inventory.directory()?;
         Ok(Operation {
             inventory,
             directory,
@@ -123,7 +120,6 @@ impl Operation {
             manifests,
             dropped,
             adapters,
-            local: LocalProcesses { directory: base },
         })
     }
 

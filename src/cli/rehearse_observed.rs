@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::apply::block_on;
-use super::local::LocalProcesses;
 use super::operation::{self, ClusterArgs, Operation, plan_error, state_directory};
 use super::{CommandError, ErrorKind, adapters, authorities};
 use crate::blueprint::cluster::Manifests;
@@ -113,8 +112,6 @@ fn observe(
         manifests: manifests.clone(),
         dropped,
         adapters,
-        // Nothing is run here: the simulator plays hooks.
-        local: LocalProcesses { directory: Default::default() },
     })
 }
 
