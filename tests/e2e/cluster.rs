@@ -144,7 +144,8 @@ impl Cluster {
     /// ended before that, else the steps it had done.
     pub fn apply_and_kill(&self, steps: usize, after: Duration) -> Option<usize> {
         let mut apply = self.start_apply();
-        if !apply.get_to(steps, after) {
+        if let Some(status) = apply.get_to(steps, after) {
+            assert!(status.success(), "apply: {status}\n{}", apply.text());
             return None;
         }
         apply.kill_at(0);
@@ -292,7 +293,7 @@ pub struct Apply {
 }
 
 impl Apply {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
@@ -326,20 +327,19 @@ impl Apply {
         self.text().lines().filter(is_done).count()
     }
 
-    /// Waits until so many steps are done, and a while longer; false: it has ended before.
-    pub fn get_to(&mut self, steps: usize, after: Duration) -> bool {
+    /// Waits until so many steps are done, and a while longer; Some: it has ended before.
+    pub fn get_to(&mut self, steps: usize, after: Duration) -> Option<ExitStatus> {
         let mut deadline = None;
         while deadline.is_none_or(|deadline| Instant::now() < deadline) {
             if let Some(status) = self.child.try_wait().unwrap() {
-                assert!(status.success(), "apply: {status}\n{}", self.text());
-                return false;
+                return Some(status);
             }
             if deadline.is_none() && self.done() >= steps {
                 deadline = Some(Instant::now() + after);
             }
             std::thread::park_timeout(Duration::from_millis(20));
         }
-        true
+        None
     }
 }
 
