@@ -9,7 +9,7 @@ pub mod manifest;
 mod manifests;
 pub mod node;
 mod object;
-mod yaml;
+pub(super) mod yaml;
 
 pub use compare::{Difference, covers, parse_quantity};
 pub use manifest::{ManifestError, images_of, parse_manifest};

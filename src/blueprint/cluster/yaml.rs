@@ -133,16 +133,18 @@ fn looks_like_another_type(string: &str) -> bool {
             && string.chars().all(|c| numeric(c) || c == ' '))
 }
 
-/// `12:30:45` is base 60 and `2026-01-02` a date to YAML 1.1.
+/// `12:30:45` is base 60 and `2026-01-02` a date to YAML 1.1. An address with its port is neither.
 fn sexagesimal_or_date(string: &str) -> bool {
-    let parts_are_digits = |separator: char| {
-        string
-            .trim_start_matches(['-', '+'])
-            .split(separator)
-            .all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit() || c == '.'))
-    };
-    (string.contains(':') && parts_are_digits(':'))
-        || (string.matches('-').count() == 2 && string.len() >= 8 && parts_are_digits('-'))
+    let digits = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    let unsigned = string.trim_start_matches(['-', '+']);
+    let sexagesimal = unsigned.split_once(':').is_some_and(|(first, rest)| {
+        let sixtieth = |part: &str| digits(part) && part.len() <= 2;
+        let fraction = |part: &str| part.chars().all(|c| c.is_ascii_digit());
+        let (whole, after_point) = rest.split_once('.').unwrap_or((rest, ""));
+        digits(first) && whole.split(':').all(sixtieth) && fraction(after_point)
+    });
+    let date = string.matches('-').count() == 2 && string.len() >= 8 && unsigned.split('-').all(digits);
+    sexagesimal || date
 }
 
 fn needs_quotes(string: &str) -> bool {
@@ -165,7 +167,7 @@ mod tests {
     fn writes_like_go() {
         let value = json!({
             "a": {}, "b": [], "list": ["x", {"k": 1, "l": null}], "map": {"inner": {"deep": "0"}},
-            "star": "*,a", "no": "no", "duration": "0s", "url": "https://a:6443", "empty": "", "time": "10:20",
+            "star": "*,a", "no": "no", "duration": "0s", "url": "https://a:6443", "endpoint": "192.0.2.11:6443", "empty": "", "time": "10:20",
             "long": "87600h0m0s", "cidr": "10.96.0.0/12", "version": "v1.37.1",
         });
         insta::assert_snapshot!(write(&value), @r#"
@@ -182,6 +184,7 @@ mod tests {
         "no": "no"
         duration: 0s
         url: https://a:6443
+        endpoint: 192.0.2.11:6443
         empty: ""
         time: "10:20"
         long: 87600h0m0s

@@ -21,9 +21,9 @@ use super::files::{Files, text_file};
 use super::model::{FileGroup, HostTraits};
 use super::security::{ComponentArgs, ComponentExtras, HostPathMount};
 use super::{KUBERNETES_DIRECTORY, PKI_DIRECTORY, runs_etcd};
+use crate::blueprint::cluster;
 use crate::inventory::{ExtraArg, Host, Inventory};
 use crate::release::MinorRelease;
-use crate::render::to_yaml;
 
 pub(super) use etcd::client_url;
 
@@ -54,8 +54,16 @@ pub(super) fn add_files(files: &mut Files, context: &Context<'_>) {
         // invariant: `component_pod` always names the pod
         let name = pod.metadata.name.clone().unwrap_or_default();
         let path = format!("{MANIFESTS_DIRECTORY}/{name}.yaml");
-        files.add(&path, text_file(FileGroup::Manifest, 0o600, to_yaml(&pod)));
+        files.add(&path, text_file(FileGroup::Manifest, 0o600, manifest(&pod)));
     }
+}
+
+/// The text that kubeadm would write, letter by letter: `kubeadm upgrade diff` compares texts.
+fn manifest(pod: &Pod) -> String {
+    // invariant: our own plain data with string keys always serialises
+    let mut value = serde_json::to_value(pod).unwrap_or_default();
+    value["status"] = serde_json::json!({});
+    cluster::yaml::write(&cluster::yaml::sorted(&value))
 }
 
 fn static_pods(context: &Context<'_>) -> Vec<Pod> {

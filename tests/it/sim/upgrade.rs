@@ -55,7 +55,40 @@ fn a_kubelet_is_exchanged_behind_the_quorum_and_with_flags_that_it_knows() {
         let step = outline.plan.steps.iter().find(|step| step.id.0 == id).unwrap();
         step.actions.iter().map(|planned| told_briefly(&planned.action)).collect()
     };
-    insta::assert_snapshot!(format!("{}\n\n{}", does("cp-2/node").join("\n"), does("worker-1/node").join("\n")), @"");
+    insta::assert_snapshot!(format!("{}\n\n{}", does("cp-2/node").join("\n"), does("worker-1/node").join("\n")), @r"
+    await-spare-voter
+    drain
+    pause-kubelet
+    restart-pod kube-scheduler
+    restart-pod kube-controller-manager
+    restart-pod kube-apiserver
+    restart-pod etcd
+    install-binary kubelet
+    write-file config.toml
+    restart-unit containerd.service
+    write-file kubeadm-flags.env
+    restart-unit kubelet.service
+    await-pod etcd
+    await-endpoint etcd
+    await-pod kube-apiserver
+    await-endpoint kube-apiserver
+    await-pod kube-controller-manager
+    await-endpoint kube-controller-manager
+    await-pod kube-scheduler
+    await-endpoint kube-scheduler
+    await-node
+    await-spare-voter
+    uncordon
+
+    drain
+    install-binary kubelet
+    write-file config.toml
+    restart-unit containerd.service
+    write-file kubeadm-flags.env
+    restart-unit kubelet.service
+    await-node
+    uncordon
+    ");
 }
 
 /// What runs on a control plane: etcd's and the API server's image.
