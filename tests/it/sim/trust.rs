@@ -15,7 +15,7 @@ fn manifest(simulation: &Simulation, host: &str) -> String {
     simulation.fleet.world().hosts[&name(host)].disk.content(ETCD_MANIFEST).unwrap()
 }
 
-/// What `kubeadm upgrade` leaves: the member alone in its list, and Go's YAML.
+/// What `kubeadm upgrade` leaves: the member alone in its list.
 fn upgrade_by_kubeadm(simulation: &Simulation, host: &str, own: &str) {
     let text: String = manifest(simulation, host)
         .lines()
@@ -27,7 +27,7 @@ fn upgrade_by_kubeadm(simulation: &Simulation, host: &str, own: &str) {
         .collect();
     let mut world = simulation.fleet.world();
     let found = world.hosts.get_mut(&name(host)).unwrap();
-    found.disk.put_durable(ETCD_MANIFEST, Entry::text(0o600, &format!("{text}status: {{}}\n")));
+    found.disk.put_durable(ETCD_MANIFEST, Entry::text(0o600, &text));
     world.settle(&name(host));
     drop(world);
     pass(simulation, 60);
