@@ -8,5 +8,4 @@ mod bastions;
 mod faults;
 mod identity;
 mod lab;
-mod measure;
 mod memory;
