@@ -12,7 +12,7 @@ use crate::plan::rollout::Wave;
 /// A hop that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
-    stage: &'static str,
+    stage: Stage,
     from: String,
     to: String,
 }
@@ -22,11 +22,11 @@ impl Hop {
         let minor =
             self.to.trim_start_matches('v').rsplit_once('.').map_or(self.to.as_str(), |(minor, _)| minor);
         let label = match self.stage {
-            "etcd" => format!("hop-etcd-{minor}"),
+            Stage::Etcd => format!("hop-etcd-{minor}"),
             _control_plane => format!("hop-{minor}"),
         };
         let (from, to) = (self.from.clone(), self.to.clone());
-        Occasion { label, around: Around::Hop, stage: self.stage, from, to, wave: None }
+        Occasion { label, around: Around::Hop, stage: self.stage.as_str(), from, to, wave: None }
     }
 }
 
@@ -41,12 +41,8 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    fn stage(&self) -> &'static str {
-        if self.stage == Stage::Etcd { "etcd" } else { "control-plane" }
-    }
-
     fn occasion(&self) -> Occasion<'_> {
-        let stage = self.stage();
+        let stage = self.stage.as_str();
         let label = match &self.label {
             Some(label) => format!("{stage}-{label}"),
             None => stage.to_owned(),
@@ -73,7 +69,7 @@ impl<'a> Rolling<'a> {
     pub fn begin_turn(&mut self, turn: &Turn<'_>, last: Vec<StepId>, graph: &mut Graph) -> Vec<StepId> {
         let mut last = last;
         let is_hop = turn.from != turn.to;
-        let (stage, to) = (turn.stage(), turn.to.clone());
+        let (stage, to) = (turn.stage, turn.to.clone());
         let goes_on = self.hop.as_ref().is_some_and(|hop| hop.stage == stage && hop.to == to);
         if is_hop && !goes_on {
             last = self.end_hop(graph, last);
