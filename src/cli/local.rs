@@ -33,8 +33,8 @@ impl LocalCommands for LocalProcesses {
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
-                // Its input is empty, and a hook that asks fails. A group of its own: Ctrl-C asks keelwright to stop, which lets it end; and with it ends all that
-                // it has started when its time is over.
+                // A group of its own: Ctrl-C asks keelwright to stop, which lets the hook end; and when its time is
+                // over all that it has started ends with it.
                 .process_group(0)
                 .kill_on_drop(true)
                 .spawn()

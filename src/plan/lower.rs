@@ -25,6 +25,7 @@ const HOOK_GRACE: &str = "5";
 const CRASHES: u32 = 3;
 /// These end whenever they find no API server, and one may be starting beside them.
 const BESIDE_THE_API_SERVER: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
+/// How many more ends that may take.
 const PATIENCE: u32 = 3;
 /// When the kubelet that runs now was started, in nanoseconds since 1970.
 const KUBELET_STARTED: &str = "started=$(systemctl show -p ActiveEnterTimestamp --value kubelet.service)
