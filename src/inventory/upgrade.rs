@@ -17,6 +17,9 @@ pub struct UpgradePolicy {
     pub pause_between_waves: Option<u32>,
     /// Whether a wave has to be well before the next begins.
     pub health_gate: bool,
+    /// What is in an upgrade's way and does not stop it all the same: concerns by what they are about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<String>,
 }
 
 /// Which workers go first.
@@ -35,6 +38,7 @@ impl Default for UpgradePolicy {
             batch_size: None,
             pause_between_waves: None,
             health_gate: true,
+            accept: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Upgrade for real: three minors in one apply, while clients write, read and call a service.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keelwright::lab::Role;
 use keelwright::timeline::Timeline;
@@ -26,6 +26,9 @@ fn upgrades_three_minors_in_one_apply_and_nobody_notices() {
     start_service_client(&cluster, &NODES);
     cluster.passing(&["v1.35.4", "v1.36.4"]);
     cluster.upgrade_to("v1.37.1");
+    a_rehearsal_predicts_it(&cluster);
+    let hooks = cluster.directory().join("hooks");
+    cluster.edit(|text| text + &waves_and_hooks(&hooks));
     let (time, timeline) = drawn(&cluster, "upgrade-1.34.4-1.37.1", || cluster.apply());
     eprintln!("from 1.34.4 to 1.37.1 in {:.1} s", time.as_secs_f64());
     let api = stop_client(&cluster, "worker-1", "API");
@@ -35,8 +38,61 @@ fn upgrades_three_minors_in_one_apply_and_nobody_notices() {
     for host in &timeline.hosts {
         assert_eq!(host.cordoned.len(), 1, "{} was drained once: {:?}", host.host, host.cordoned);
     }
+    hooks_have_run(&cluster, &hooks);
     everything_runs(&cluster, &NODES, "v1.37.1");
     kubeadm_has_nothing_to_change(&cluster, "v1.37.1");
+}
+
+/// Played from the real cluster's facts, before anything is changed.
+fn a_rehearsal_predicts_it(cluster: &Cluster) {
+    let args = ["--upgrade-to", "v1.37.1", "--from", "observed", "--output", "json"];
+    let said = cluster.on("rehearse", &args);
+    let end: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(end["converged"], true, "{end:#}");
+    assert_eq!(end["notes"], serde_json::json!([]), "the replica's plan is the real one: {end:#}");
+    let drains = &end["disturbance"]["drains"];
+    assert_eq!(
+        *drains,
+        serde_json::json!(NODES.map(|node| (node, 1)).into_iter().collect::<BTreeMap<_, _>>())
+    );
+    let calls = &end["disturbance"]["calls"];
+    eprintln!("rehearsed from the real cluster: {} s; {calls}", end["seconds"]);
+}
+
+/// A canary, a gate, a pause, and hooks on both sides that write down what they were told.
+fn waves_and_hooks(log: &std::path::Path) -> String {
+    let say = "$KEELWRIGHT_WHEN $KEELWRIGHT_HOST$KEELWRIGHT_WAVE $KEELWRIGHT_STAGE $KEELWRIGHT_TO";
+    let local = format!("[sh, -c, 'echo \"{say}\" >>{}']", log.display());
+    let there = format!("[sh, -c, 'echo \"{say}\" >>/root/hooks']");
+    format!(
+        "policy: {{upgrade: {{canary: [worker-2], pauseBetweenWaves: 10s}}}}
+hooks:
+- {{name: hop, when: before-hop, command: {local}}}
+- {{name: wave, when: after-wave, command: {local}}}
+- {{name: out, when: before-host, where: host, roles: [worker], command: {there}}}
+- {{name: in, when: after-host, where: host, roles: [worker], command: {there}}}
+"
+    )
+}
+
+fn hooks_have_run(cluster: &Cluster, log: &std::path::Path) {
+    let local = std::fs::read_to_string(log).unwrap();
+    let local: Vec<&str> = local.lines().map(str::trim).collect();
+    assert_eq!(
+        local,
+        [
+            "before-hop  etcd 3.7.0",
+            "before-hop  control-plane v1.35.4",
+            "before-hop  control-plane v1.36.4",
+            "before-hop  control-plane v1.37.1",
+            "after-wave canary node v1.37.1",
+            "after-wave 1 node v1.37.1",
+        ]
+    );
+    for worker in ["worker-1", "worker-2"] {
+        let told = cluster.ask(worker, "cat /root/hooks");
+        assert_eq!(told, format!("before-host {worker} node v1.37.1\nafter-host {worker} node v1.37.1"));
+    }
 }
 
 /// A member of etcd 3.5, as clusters that others made have it, goes through 3.6 to 3.7 with what it holds.

@@ -15,6 +15,8 @@ pub(super) fn upgrade(field: &Field<'_>) -> UpgradePolicy {
     if let Some(gate) = table.get("healthGate").and_then(|field| field.boolean()) {
         policy.health_gate = gate;
     }
+    let accepted = table.get("accept").and_then(|field| field.items()).unwrap_or_default();
+    policy.accept = accepted.iter().filter_map(|field| field.text().map(str::to_owned)).collect();
     table.moved(&[("maxUnavailable", "policy.maxUnavailable"), ("pause", "pauseBetweenWaves")]).finish();
     policy
 }

@@ -22,6 +22,8 @@ shapes! {
         pause_between_waves: Option<Duration>,
         /// A wave has to be well before the next begins. Default: true.
         health_gate: Option<bool>,
+        /// What is in an upgrade's way and does not stop it all the same, by the words before the colon in its message.
+        accept: Option<Vec<String>>,
     }
     HookShape {
         /// What plans and errors call it.

@@ -7,6 +7,7 @@ mod skew;
 mod skew_property_tests;
 #[cfg(test)]
 mod skew_tests;
+mod snapshot;
 #[cfg(test)]
 mod testing;
 mod waves;
@@ -47,6 +48,8 @@ pub enum Flaw {
     TooManyAtOnce { first: StepId, last: StepId, allowed: usize },
     #[error("step {step} does not wait for the canary: {canary}")]
     BeforeCanary { step: StepId, canary: StepId },
+    #[error("step {0} may go to another version before there is a snapshot of etcd")]
+    NoSnapshot(StepId),
     #[error("step {step} writes {path}, whose version cannot be told")]
     UnknownVersion { step: StepId, path: String },
 }
@@ -97,6 +100,7 @@ pub fn check(plan: &Plan) -> Vec<Flaw> {
     let order = Order::new(plan, &place, &pivots);
     flaws.extend(one_member_at_a_time(plan, &order));
     flaws.extend(changes.iter().flat_map(|changes| skew::check(changes, &order)));
+    flaws.extend(changes.iter().filter_map(|changes| snapshot::check(plan, changes, &order)));
     flaws
 }
 

@@ -81,7 +81,7 @@ fn no_api_server_leaves_a_kubelet_behind() {
     let expected = "step a may leave the version-skew policy: kubelet v1.33.9 is too old for an API server of 1.37: \
                     at least 1.34 is needed (beside the kubelet of w-1 until k)";
     assert_eq!(flaws(start, text), [expected]);
-    let backwards = flaws(start, &text.replace("a cp-1 -", "a cp-1 k"));
+    let backwards = flaws(start, &text.replace("a cp-1 -", "a cp-1 snapshot,k"));
     assert_eq!(backwards, ["step a comes before k, which it waits for", expected]);
     let sorted = "
         k w-1 -: kubelet 36

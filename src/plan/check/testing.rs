@@ -65,6 +65,7 @@ fn actions(text: &str) -> Vec<Action> {
         "clean" => vec![Action::CleanMachine { etcd_data_dir: "/var/lib/etcd".into() }],
         "delete" => vec![Action::DeleteNode { node: host(rest) }],
         "wait" => vec![Action::AwaitServing],
+        "snapshot" => vec![Action::Snapshot { version: version("35") }],
         other => panic!("{other}"),
     }
 }
@@ -80,7 +81,11 @@ pub(super) fn step(line: &str) -> Step {
     let planned = |action| Planned { action, reason: Reason::Follows };
     Step {
         id: StepId(id.to_owned()),
-        target: if target == "cluster" { Target::Cluster } else { Target::Host(host(target)) },
+        target: match target {
+            "cluster" => Target::Cluster,
+            "operator" => Target::Operator,
+            host_name => Target::Host(host(host_name)),
+        },
         stage: Stage::Start,
         actions: rest.split(", ").flat_map(actions).map(planned).collect(),
         after,
@@ -90,7 +95,14 @@ pub(super) fn step(line: &str) -> Step {
     }
 }
 
-pub(super) fn plan(versions: Option<ClusterVersions>, target: &str, steps: Vec<Step>) -> Plan {
+/// Of a cluster that runs, etcd is kept first.
+pub(super) fn plan(versions: Option<ClusterVersions>, target: &str, mut steps: Vec<Step>) -> Plan {
+    if versions.is_some() {
+        let roots = steps.iter_mut().filter(|step| step.after.is_empty() && step.after_any.is_empty());
+        roots.for_each(|root| root.after.push(StepId("snapshot".to_owned())));
+        let taken = step("snapshot operator -: snapshot");
+        steps.insert(0, Step { stage: Stage::Snapshot, ..taken });
+    }
     Plan {
         format: PLAN_FORMAT,
         cluster: ClusterName::parse("test").unwrap(),

@@ -18,6 +18,9 @@
 //! forgotten gets 404 and says so. Objects that are read through another version from then on are a notice for
 //! the same reason: they would be listed for as long as the old version is served.
 //!
+//! What blocks and is no program that would not start is a notice, too, when the operator has accepted it by name
+//! (`policy.upgrade.accept`).
+//!
 //! Once an upgrade is under way, drains and webhooks are notices, too: a node that is cordoned half-way may be the
 //! very reason why nobody answers for a webhook, and going on is what mends it. A drain that cannot end then says
 //! so when its time is over.
@@ -115,8 +118,7 @@ impl Prospect<'_> {
 
 /// Everything there is to say, what blocks first.
 pub fn concerns(prospect: &Prospect<'_>) -> Vec<Concern> {
-    let mut all = arguments::concerns(prospect);
-    all.extend(certificates::concerns(prospect));
+    let mut all = certificates::concerns(prospect);
     match prospect.upgrade {
         Observed::Known(facts) => {
             all.extend(requested(prospect, facts));
@@ -130,6 +132,11 @@ pub fn concerns(prospect: &Prospect<'_>) -> Vec<Concern> {
         )),
         Observed::Absent => {}
     }
+    let accepted = &prospect.inventory.policy.upgrade.accept;
+    for concern in all.iter_mut().filter(|concern| accepted.contains(&concern.about)) {
+        concern.severity = Severity::Notice;
+    }
+    all.extend(arguments::concerns(prospect));
     all.sort();
     all.dedup();
     all
