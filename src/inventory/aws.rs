@@ -1,0 +1,240 @@
+//! `provider: aws`: the network, machines and balancers that keelwright makes for a cluster, as wanted.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use ipnet::{IpNet, Ipv4Net};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ClusterName, HostName};
+use super::model::{CountOrShare, Endpoint, Host, Inventory, Taint};
+use crate::release::{Arch, KubeVersion};
+
+/// Everything a cluster has in AWS.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Aws {
+    /// Such as `eu-central-1`.
+    pub region: String,
+    pub zones: Zones,
+    /// Profile of `~/.aws/config`; None: the SDK's usual chain.
+    pub profile: Option<String>,
+    /// ARN of a role to work as.
+    pub assume_role: Option<String>,
+    pub network: AwsNetwork,
+    pub access: Access,
+    /// The public key that the machines' first user accepts, absolute path.
+    pub ssh_key: Utf8PathBuf,
+    /// What machines start from, unless they say otherwise.
+    pub image: MachineImage,
+    /// None: machines are reached without one, over a VPN or from inside.
+    pub bastion: Option<BastionMachine>,
+    pub control_planes: ControlPlaneMachines,
+    pub worker_groups: Vec<WorkerGroup>,
+    pub api: ApiBalancer,
+    /// What the ingress balancer listens on; empty: there is none.
+    pub ingress: Vec<IngressListener>,
+    /// On everything, beside keelwright's own.
+    pub tags: BTreeMap<String, String>,
+    /// `destroy` refuses, and instances and balancers are protected against deletion.
+    pub deletion_protection: bool,
+}
+
+/// Availability zones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Zones {
+    /// The first so many of the region that are available, by name.
+    Count(u8),
+    Names(Vec<String>),
+}
+
+/// The network the machines are in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum AwsNetwork {
+    /// A VPC of its own, with a public and a private subnet in each zone.
+    #[serde(rename_all = "camelCase")]
+    New { cidr: Ipv4Net, nat: Nat },
+    /// Somebody else's, with subnets in it; one of each kind in each zone.
+    #[serde(rename_all = "camelCase")]
+    Existing { vpc: String, public_subnets: Vec<String>, private_subnets: Vec<String> },
+}
+
+/// How private subnets reach the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nat {
+    /// A gateway in each zone: a zone that fails takes only its own with it.
+    PerZone,
+    /// One for all.
+    Single,
+    /// They do not.
+    None,
+}
+
+/// Who outside the VPC may reach what; empty: nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Access {
+    /// SSH to the bastion.
+    pub ssh: Vec<IpNet>,
+    /// The API, port 6443 of its balancer.
+    pub api: Vec<IpNet>,
+    /// The ports of the ingress balancer.
+    pub ingress: Vec<IpNet>,
+}
+
+/// An image of EC2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum MachineImage {
+    /// The newest of a publisher's by name, `*` allowed; `{arch}` is amd64 or arm64.
+    Newest { owner: String, name: String },
+    /// What a parameter of SSM names.
+    Parameter { path: String },
+    /// This one, `ami-…`.
+    Pinned { id: String },
+}
+
+/// The machine that SSH goes through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BastionMachine {
+    pub instance_type: String,
+    pub image: Option<MachineImage>,
+    pub user: String,
+}
+
+/// Machines for the control plane, spread over the zones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlPlaneMachines {
+    /// 1, 3, 5 or 7.
+    pub count: u8,
+    pub instance_type: String,
+    pub arch: Arch,
+    pub image: Option<MachineImage>,
+    /// The image's first user.
+    pub user: String,
+    pub root_volume: Disk,
+    /// etcd's own, which outlives its machine.
+    pub etcd_volume: Disk,
+}
+
+/// An EBS volume; always encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disk {
+    /// GiB.
+    pub size: u32,
+    pub kind: DiskKind,
+    /// Operations a second; None: the kind's own.
+    pub iops: Option<u32>,
+    /// MiB a second, gp3 only; None: the kind's own.
+    pub throughput: Option<u32>,
+    /// ARN or alias of a key of KMS; None: the account's key for EBS.
+    pub kms_key: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskKind {
+    Gp3,
+    Gp2,
+    Io1,
+    Io2,
+}
+
+impl DiskKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DiskKind::Gp3 => "gp3",
+            DiskKind::Gp2 => "gp2",
+            DiskKind::Io1 => "io1",
+            DiskKind::Io2 => "io2",
+        }
+    }
+}
+
+/// Workers that come and go by themselves: an auto scaling group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerGroup {
+    pub name: String,
+    /// The first is preferred; several, or `spot`, make a mixed-instances group.
+    pub instance_types: Vec<String>,
+    pub arch: Arch,
+    pub image: Option<MachineImage>,
+    pub min: u32,
+    pub max: u32,
+    /// None: `min` at first, and afterwards whatever the autoscaler has made of it.
+    pub desired: Option<u32>,
+    /// Percent of the instances that are spot instances.
+    pub spot: u8,
+    /// The zones it has instances in; empty: all of the cluster's.
+    pub zones: Vec<String>,
+    pub root_volume: Disk,
+    pub labels: BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
+    /// How many more than wanted there may be while instances are replaced.
+    pub max_surge: CountOrShare,
+    /// How many fewer.
+    pub max_unavailable: CountOrShare,
+}
+
+/// The network load balancer in front of the API servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiBalancer {
+    pub internal: bool,
+    pub record: Option<ApiRecord>,
+}
+
+/// A name for the API in a hosted zone of Route 53.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiRecord {
+    pub name: String,
+    /// `Z…`.
+    pub hosted_zone: String,
+}
+
+/// A port of the ingress balancer and the NodePort behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressListener {
+    pub port: u16,
+    pub node_port: u16,
+}
+
+/// A cluster in AWS, as wanted: all but its hosts and its endpoint, which are known when they have been made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AwsInventory {
+    pub aws: Aws,
+    /// Without hosts, and with an endpoint that means nothing yet.
+    pub(super) cluster: Inventory,
+}
+
+impl AwsInventory {
+    /// The cluster on machines that are there.
+    pub fn on(&self, hosts: BTreeMap<HostName, Host>, endpoint: Endpoint) -> Inventory {
+        Inventory { hosts, endpoint, ..self.cluster.clone() }
+    }
+
+    pub fn name(&self) -> &ClusterName {
+        &self.cluster.name
+    }
+
+    pub fn version(&self) -> KubeVersion {
+        self.cluster.version
+    }
+}
+
+/// What an inventory file may want.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// A cluster on machines that somebody else made.
+    Hosts(Box<Inventory>),
+    Aws(Box<AwsInventory>),
+}
