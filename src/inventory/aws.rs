@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, HostName};
 use super::model::{CountOrShare, Endpoint, Host, Inventory, Taint};
+use super::network::NetworkPlugin;
 use crate::release::{Arch, KubeVersion};
 
 /// Everything a cluster has in AWS.
@@ -137,7 +138,9 @@ pub struct Disk {
     pub kms_key: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum DiskKind {
     Gp3,
@@ -222,12 +225,21 @@ impl AwsInventory {
         Inventory { hosts, endpoint, ..self.cluster.clone() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(aws: Aws, cluster: Inventory) -> Self {
+        AwsInventory { aws, cluster }
+    }
+
     pub fn name(&self) -> &ClusterName {
         &self.cluster.name
     }
 
     pub fn version(&self) -> KubeVersion {
         self.cluster.version
+    }
+
+    pub fn network_plugin(&self) -> &NetworkPlugin {
+        &self.cluster.network.plugin
     }
 }
 
