@@ -190,7 +190,7 @@ fn the_examples_are_read_without_a_warning() {
             count += 1;
         }
     }
-    assert!(count >= 6);
+    assert!(count >= 7);
 }
 
 #[test]
