@@ -1,9 +1,10 @@
 //! The machines, networks, balancers and records that a cluster lives in, where keelwright makes them.
 //!
 //! [`spec`] says what is wanted, [`plan`] compares it with what is observed and orders what is left to do,
-//! [`run`] does it through the port in [`ports`], which `aws` implements. Nothing but tags is needed to find a
+//! [`run`] does it through the port in [`ports`], which [`aws`] implements. Nothing but tags is needed to find a
 //! cluster's resources again, so nothing is remembered here either.
 
+pub mod aws;
 #[cfg(test)]
 mod fake;
 pub mod name;

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, HostName};
-use super::model::{CountOrShare, Endpoint, Host, Inventory, Taint};
+use super::model::{CountOrShare, Endpoint, Host, Inventory, Ssh, Taint};
 use super::network::NetworkPlugin;
 use crate::release::{Arch, KubeVersion};
 
@@ -86,6 +86,11 @@ pub struct Access {
     pub ingress: Vec<IpNet>,
 }
 
+/// The account that publishes Debian's images.
+pub(super) const DEBIAN: &str = "136693071363";
+/// Canonical's, which publishes Ubuntu's.
+pub(super) const UBUNTU: &str = "099720109477";
+
 /// An image of EC2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
@@ -98,11 +103,27 @@ pub enum MachineImage {
     Pinned { id: String },
 }
 
+impl MachineImage {
+    /// The user that the image's cloud-init makes; None: it is not known.
+    pub fn first_user(&self) -> Option<&'static str> {
+        let (debian, ubuntu) = match self {
+            MachineImage::Newest { owner, .. } => (owner == DEBIAN, owner == UBUNTU),
+            MachineImage::Parameter { path } => {
+                (path.starts_with("/aws/service/debian/"), path.starts_with("/aws/service/canonical/ubuntu/"))
+            }
+            MachineImage::Pinned { .. } => (false, false),
+        };
+        if debian { Some("admin") } else { ubuntu.then_some("ubuntu") }
+    }
+}
+
 /// The machine that SSH goes through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BastionMachine {
     pub instance_type: String,
+    /// Its instance type's.
+    pub arch: Arch,
     pub image: Option<MachineImage>,
     pub user: String,
 }
@@ -211,11 +232,23 @@ pub struct IngressListener {
     pub node_port: u16,
 }
 
+/// The architecture of an instance type: a `g` after the generation is Graviton, as in m6g, c7gn, g5g and
+/// p6e-gb200; A1 is older than that rule.
+pub(super) fn arch_of_instance(instance_type: &str) -> Arch {
+    let family = instance_type.split('.').next().unwrap_or_default();
+    let letters = family.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let letters = letters.trim_start_matches(|c: char| c.is_ascii_digit());
+    if family == "a1" || letters.contains('g') { Arch::Arm64 } else { Arch::Amd64 }
+}
+
 /// A cluster in AWS, as wanted: all but its hosts and its endpoint, which are known when they have been made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AwsInventory {
     pub aws: Aws,
-    /// Without hosts, and with an endpoint that means nothing yet.
+    /// What `ssh` of the file says about all machines: keys, the way to become root, host certificate
+    /// authorities, and with `bastion: false` hops of the operator's own. The rest follows from `aws`.
+    pub ssh: Ssh,
+    /// Without hosts, and with an endpoint that means nothing: [`AwsInventory::on`] gives it both.
     pub(super) cluster: Inventory,
 }
 
@@ -227,7 +260,8 @@ impl AwsInventory {
 
     #[cfg(test)]
     pub(crate) fn of(aws: Aws, cluster: Inventory) -> Self {
-        AwsInventory { aws, cluster }
+        let ssh = cluster.hosts.values().next().map(|host| host.ssh.clone());
+        AwsInventory { aws, ssh: ssh.expect("a host"), cluster }
     }
 
     pub fn name(&self) -> &ClusterName {
@@ -249,4 +283,47 @@ pub enum Wanted {
     /// A cluster on machines that somebody else made.
     Hosts(Box<Inventory>),
     Aws(Box<AwsInventory>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graviton_is_told_by_its_letter() {
+        let arm = ["m6g.large", "t4g.micro", "c7gn.xlarge", "x2gd.large", "g5g.xlarge", "im4gn.large"];
+        for instance_type in
+            arm.into_iter().chain(["is4gen.large", "a1.large", "p6e-gb200.36xlarge", "r8gb.4xlarge"])
+        {
+            assert_eq!(arch_of_instance(instance_type), Arch::Arm64, "{instance_type}");
+        }
+        let intel = ["m6i.large", "t3.micro", "g4dn.xlarge", "g5.xlarge", "c5ad.large", "u-6tb1.metal"];
+        for instance_type in
+            intel.into_iter().chain(["m7i-flex.large", "gr6.4xlarge", "p4d.24xlarge", "", "."])
+        {
+            assert_eq!(arch_of_instance(instance_type), Arch::Amd64, "{instance_type}");
+        }
+    }
+
+    #[test]
+    fn the_first_user_follows_the_image() {
+        let newest = |owner: &str| MachineImage::Newest { owner: owner.into(), name: "x".into() };
+        let parameter = |path: &str| MachineImage::Parameter { path: path.into() };
+        for (image, want) in [
+            (newest(DEBIAN), Some("admin")),
+            (newest(UBUNTU), Some("ubuntu")),
+            (newest("123456789012"), None),
+            (parameter("/aws/service/debian/release/12/latest/amd64"), Some("admin")),
+            (
+                parameter(
+                    "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+                ),
+                Some("ubuntu"),
+            ),
+            (parameter("/mine"), None),
+            (MachineImage::Pinned { id: "ami-01234567".into() }, None),
+        ] {
+            assert_eq!(image.first_user(), want, "{image:?}");
+        }
+    }
 }

@@ -21,6 +21,6 @@ pub use network::*;
 pub(crate) use parse::SIZE_LIMIT;
 #[cfg(test)]
 pub(crate) use parse::tests::MINIMAL;
-pub use parse::{Origin, parse};
+pub use parse::{Origin, parse, parse_wanted};
 pub use schema::inventory_schema;
 pub use upgrade::{Canary, UpgradePolicy};

@@ -10,7 +10,7 @@ use crate::cloud::name::Ref;
 use crate::cloud::resource::{
     Attachment, Instance, LaunchTemplate, Machine, Resource, ScalingGroup, Tags, Volume,
 };
-use crate::inventory::{Disk, DiskKind, WorkerGroup};
+use crate::inventory::{Arch, Disk, DiskKind, MachineImage, WorkerGroup};
 
 /// The one of a cluster.
 pub const BASTION: &str = "bastion";
@@ -34,7 +34,7 @@ impl Spec<'_> {
         let Some(subnet) = self.zones.iter().find_map(|zone| zone.public.clone()) else { return };
         let machine = Machine {
             instance_type: bastion.instance_type,
-            image: bastion.image.unwrap_or_else(|| self.aws.image.clone()),
+            image: self.image(bastion.image, bastion.arch),
             key: ours("key-pair", "operator"),
             groups: BTreeSet::from([group(BASTION)]),
             profile: None,
@@ -62,7 +62,7 @@ impl Spec<'_> {
         let wanted = self.aws.control_planes.clone();
         let machine = Machine {
             instance_type: wanted.instance_type,
-            image: wanted.image.unwrap_or_else(|| self.aws.image.clone()),
+            image: self.image(wanted.image, wanted.arch),
             key: ours("key-pair", "operator"),
             groups: BTreeSet::from([group(CONTROL_PLANE)]),
             profile: Some(ours("instance-profile", CONTROL_PLANE)),
@@ -83,6 +83,16 @@ impl Spec<'_> {
         let volume = self.put(&format!("{name}-etcd"), Resource::Volume(volume));
         let attachment = Attachment { volume, instance, device: ETCD_DEVICE.to_owned() };
         self.put(&format!("{name}-etcd"), Resource::Attachment(attachment));
+    }
+
+    /// A machine's own image, or that of all, for its architecture.
+    fn image(&self, own: Option<MachineImage>, arch: Arch) -> MachineImage {
+        match own.unwrap_or_else(|| self.aws.image.clone()) {
+            MachineImage::Newest { owner, name } => {
+                MachineImage::Newest { owner, name: name.replace("{arch}", arch.as_str()) }
+            }
+            other => other,
+        }
     }
 
     /// In somebody else's network nobody knows which addresses are free.
@@ -118,7 +128,7 @@ impl Spec<'_> {
     fn worker_template(&mut self, wanted: &WorkerGroup) -> Ref {
         let machine = Machine {
             instance_type: wanted.instance_types.first().cloned().unwrap_or_default(),
-            image: wanted.image.clone().unwrap_or_else(|| self.aws.image.clone()),
+            image: self.image(wanted.image.clone(), wanted.arch),
             key: ours("key-pair", "operator"),
             groups: BTreeSet::from([group(WORKER)]),
             profile: Some(ours("instance-profile", WORKER)),

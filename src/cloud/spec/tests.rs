@@ -47,6 +47,7 @@ pub(crate) fn example() -> Aws {
         image: MachineImage::Newest { owner: "136693071363".into(), name: "debian-12-{arch}-*".into() },
         bastion: Some(BastionMachine {
             instance_type: "t3.micro".to_owned(),
+            arch: Arch::Amd64,
             image: None,
             user: "admin".to_owned(),
         }),
@@ -81,7 +82,7 @@ pub(crate) fn lookups() -> Lookups {
 }
 
 pub(crate) fn state_of(aws: &Aws) -> DesiredState {
-    desired(&AwsInventory::of(aws.clone(), cluster(0)), &lookups()).unwrap()
+    desired(&AwsInventory::of(aws.clone(), cluster(1)), &lookups()).unwrap()
 }
 
 fn names(state: &DesiredState, kind: &str) -> Vec<String> {
@@ -130,7 +131,7 @@ fn subnets_share_no_address_and_fit_the_network() {
         let aws = Aws { network, zones: Zones::Count(zones), ..example() };
         let there = ["a", "b", "c", "d", "e", "f"].map(|zone| format!("eu-central-1{zone}"));
         let lookups = Lookups { zones: there.into(), ..lookups() };
-        let state = desired(&AwsInventory::of(aws, cluster(0)), &lookups).unwrap();
+        let state = desired(&AwsInventory::of(aws, cluster(1)), &lookups).unwrap();
         let subnets: Vec<Ipv4Net> = state
             .values()
             .filter_map(|desired| match &desired.resource {
@@ -219,14 +220,14 @@ fn somebody_elses_network_is_used_as_it_is() {
         private_subnets: vec!["subnet-1".to_owned(), "subnet-2".to_owned()],
     };
     let aws = Aws { network, zones: Zones::Count(2), ..example() };
-    let state = desired(&AwsInventory::of(aws.clone(), cluster(0)), &lookups).unwrap();
+    let state = desired(&AwsInventory::of(aws.clone(), cluster(1)), &lookups).unwrap();
     for kind in ["vpc", "subnet", "internet-gateway", "nat-gateway", "route-table", "address"] {
         assert_eq!(names(&state, kind), Vec::<String>::new());
     }
     let Resource::Instance(instance) = find(&state, "instance/cp-2") else { panic!() };
     assert_eq!((instance.subnet.to_string().as_str(), instance.private_address), ("=subnet-2", None));
     let three = Aws { zones: Zones::Count(3), ..aws };
-    let error = desired(&AwsInventory::of(three, cluster(0)), &lookups).unwrap_err();
+    let error = desired(&AwsInventory::of(three, cluster(1)), &lookups).unwrap_err();
     assert_eq!(error.to_string(), "none of the private subnets is in eu-central-1c");
 }
 
@@ -234,7 +235,7 @@ fn somebody_elses_network_is_used_as_it_is() {
 fn zones_that_the_region_has_not_are_named() {
     let error = |zones| {
         let aws = Aws { zones, ..example() };
-        desired(&AwsInventory::of(aws, cluster(0)), &lookups()).unwrap_err().to_string()
+        desired(&AwsInventory::of(aws, cluster(1)), &lookups()).unwrap_err().to_string()
     };
     assert_eq!(
         error(Zones::Count(4)),
