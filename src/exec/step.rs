@@ -293,6 +293,7 @@ async fn run_action(
         | Action::PauseKubelet
         | Action::AwaitPod { .. }
         | Action::AwaitEndpoint { .. }
+        | Action::AwaitLogSnapshot { .. }
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }

@@ -56,6 +56,7 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::PauseKubelet
         | Action::AwaitPod { .. }
         | Action::AwaitEndpoint { .. }
+        | Action::AwaitLogSnapshot { .. }
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
@@ -153,6 +154,7 @@ fn lower_action<E>(
         Action::PauseKubelet => ops.push(run(["systemctl", "stop", "kubelet.service"], "it is exchanged")),
         Action::AwaitPod { pod } => ops.push(await_pod(pod)),
         Action::AwaitEndpoint { component, url } => ops.push(await_endpoint(component, url)),
+        Action::AwaitLogSnapshot { data_dir } => ops.push(await_log_snapshot(data_dir)),
         Action::ImportImage { sha256, .. } => {
             let archive = format!("{ARTIFACT_STORE}/{sha256}");
             ops.push(run(
@@ -206,11 +208,31 @@ made=$(crictl ps --name '^{pod}$' -o json | sed -n 's/.*\"createdAt\": *\"\\([0-
     await_container(pod, &check)
 }
 
+/// Where every static etcd tells its metrics, kubeadm's as ours.
+const ETCD_METRICS: &str = "http://127.0.0.1:2381/metrics";
+/// The place in its log that a member has come to.
+const ETCD_APPLIED: &str = "etcd_server_proposals_applied_total";
+
 /// Waits until a component says on its own endpoint that it is ready.
 fn await_endpoint(component: &str, url: &str) -> Op {
     // The endpoint's certificate is its own; nothing secret is said to it, and it is this host.
     let check = format!("curl -fsk --max-time 5 -o /dev/null -- {} && exit", crate::command::quote(url));
     await_container(component, &check)
+}
+
+/// The first look notes how much etcd has applied; its snapshots' names end with what they hold, in hexadecimal.
+fn await_log_snapshot(data_dir: &str) -> Op {
+    let directory = crate::command::quote(&format!("{data_dir}/member/snap"));
+    let script = format!(
+        "id=$(crictl ps -q --name '^etcd$' | head -n1)
+[ -n \"$id\" ] || exit 1
+note=/run/keelwright-etcd-applied-$id
+[ -s \"$note\" ] || curl -fs --max-time 5 {ETCD_METRICS} | awk '$1 == \"{ETCD_APPLIED}\" {{ printf \"%.0f\", $2 }}' >\"$note\"
+newest=$(ls {directory} | sed -n 's/^[0-9a-f]*-\\([0-9a-f]*\\)\\.snap$/\\1/p' | sort | tail -n1)
+[ -s \"$note\" ] && [ -n \"$newest\" ] && [ $((0x$newest)) -ge \"$(cat \"$note\")\" ] && rm -f \"$note\""
+    );
+    let command = Command::new(["sh", "-c", &script]);
+    Op::Await { command, what: "a snapshot of etcd's log".to_owned(), deadline: POD_DEADLINE }
 }
 
 /// Repeats a check, and gives up on a container of a new pod that ends again and again: it never will be ready.

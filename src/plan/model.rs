@@ -206,6 +206,11 @@ pub enum Action {
         component: String,
         url: String,
     },
+    /// Waits on the host itself until etcd's newest snapshot of its log holds all that was in it before: what came
+    /// earlier is never read again.
+    AwaitLogSnapshot {
+        data_dir: String,
+    },
     ImportImage {
         reference: String,
         sha256: Digest,

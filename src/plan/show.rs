@@ -120,6 +120,7 @@ pub fn name(action: &Action) -> String {
         Action::AwaitSpareVoter => "wait until etcd can spare a voter".into(),
         Action::PauseKubelet => "stop the kubelet".into(),
         Action::AwaitPod { pod } => format!("wait for {pod} to start"),
+        Action::AwaitLogSnapshot { .. } => "wait for a snapshot of etcd's log".into(),
         Action::AwaitEndpoint { component, .. } => format!("wait for {component} to be ready"),
         Action::Uncordon { node } => format!("uncordon {node}"),
         Action::AwaitServing => "wait for DNS and service routing".into(),

@@ -218,6 +218,11 @@ fn shell(world: &mut World, name: &HostName, script: &str) -> Option<CommandResu
         let current = world.pod_is_current(name, &pod);
         return Some(if current { done(false) } else { failed(format!("{pod} has not started yet")) });
     }
+    // Played members apply all that there is at once.
+    if script.starts_with("id=$(crictl ps -q --name '^etcd$'") {
+        let runs = world.pod_is_current(name, "etcd");
+        return Some(if runs { done(false) } else { failed("etcd does not run") });
+    }
     if script.starts_with("curl -fsk") {
         let url = script.split_whitespace().find(|word| word.contains("://"))?.trim_matches('\'');
         let ready = world.endpoint_is_ready(name, url);

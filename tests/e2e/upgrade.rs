@@ -49,7 +49,12 @@ fn a_rehearsal_predicts_it(cluster: &Cluster) {
     let said = cluster.on("rehearse", &args);
     let end: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     assert_eq!(end["converged"], true, "{end:#}");
-    assert_eq!(end["notes"], serde_json::json!([]), "the replica's plan is the real one: {end:#}");
+    let differs =
+        |note: &serde_json::Value| note.as_str().is_some_and(|note| note.starts_with("Not rehearsed"));
+    assert!(
+        !end["notes"].as_array().unwrap().iter().any(differs),
+        "the replica's plan is the real one: {end:#}"
+    );
     let drains = &end["disturbance"]["drains"];
     assert_eq!(
         *drains,
@@ -133,12 +138,16 @@ fn begin_anew_with_etcd_3_5(cluster: &Cluster) {
     cluster.put("cp-1", &bundle.join("images/etcd-3.5.35-0.tar"), "/root/etcd.tar");
     cluster.ask(
         "cp-1",
-        "ctr -n k8s.io images import /root/etcd.tar >/dev/null && mkdir /root/stopped && cd /etc/kubernetes/manifests
-         mv *.yaml /root/stopped/ && until [ -z \"$(crictl ps -q --name '^(etcd|kube-.*)$')\" ]; do :; done
+        r#"set -e
+         ctr -n k8s.io images import /root/etcd.tar >/dev/null
+         mkdir /root/stopped && cd /etc/kubernetes/manifests && mv *.yaml /root/stopped/
+         left() { crictl ps -q --name '^(etcd|kube-apiserver|kube-controller-manager|kube-scheduler)$'; }
+         end=$(($(date +%s) + 180))
+         while [ -n "$(left)" ]; do [ "$(date +%s)" -lt $end ]; done
          rm -rf /var/lib/etcd/member
          sed -i -e 's/etcd:3.6.5-0/etcd:3.5.35-0/' -e 's/--watch-progress/--experimental-watch-progress/' \
            -e 's/--feature-gates=InitialCorruptCheck=true/--experimental-initial-corrupt-check=true/' /root/stopped/etcd.yaml
-         mv /root/stopped/*.yaml . && systemctl restart kubelet",
+         mv /root/stopped/*.yaml . && systemctl restart kubelet"#,
     );
     cluster.ask("worker-1", "systemctl restart kubelet");
     let ready = "until curl -fsk https://127.0.0.1:6443/readyz; do :; done";

@@ -4,10 +4,21 @@
 use super::observe::{image_tag, manifest_path};
 use super::roll::{API_SERVER, ETCD, Rolling, follows};
 use crate::blueprint::{Content, KUBELET_UNIT, api_server_port};
-use crate::inventory::HostName;
+use crate::inventory::{ExtraArg, HostName};
 use crate::plan::model::{Action, Before, Planned, Reason};
 use crate::plan::pods;
 use crate::release::KubeVersion;
+
+/// A member that is only passed keeps snapshots of its log as it goes: from 3.7 on etcd cannot read what 3.5 has
+/// written there ("unmarshal should never fail"), and reads everything that came after the newest snapshot.
+pub(super) fn early_snapshots() -> ExtraArg {
+    ExtraArg { name: "snapshot-count".to_owned(), value: "10".to_owned() }
+}
+
+fn early_snapshots_flag() -> String {
+    let argument = early_snapshots();
+    format!("--{}={}\n", argument.name, argument.value)
+}
 
 impl Rolling<'_> {
     fn api_endpoint(&self) -> Planned {
@@ -93,6 +104,9 @@ impl Rolling<'_> {
         pods: &[&str],
         beside: &[&str],
     ) -> (Vec<Planned>, Vec<Planned>) {
+        // Said of the manifest that is there before this exchange.
+        let etcd = self.texts.get(&(host.clone(), ETCD.to_owned()));
+        let settles = pods.contains(&ETCD) && etcd.is_some_and(|text| text.contains(&early_snapshots_flag()));
         let swaps: Vec<(&str, Swap)> =
             pods.iter().filter_map(|pod| Some((*pod, self.swap(host, pod, version)?))).collect();
         let is_new = |swap: &Swap| swap.undo.is_some() || matches!(swap.write.reason, Reason::Missing);
@@ -111,6 +125,10 @@ impl Rolling<'_> {
         } else {
             (swaps.iter().flat_map(|(pod, swap)| self.restart(pod, swap)).collect(), Vec::new())
         };
+        if settles && !actions.0.is_empty() {
+            let data_dir = self.input.inventory.etcd.data_dir.to_string();
+            actions.0.insert(0, follows(Action::AwaitLogSnapshot { data_dir }));
+        }
         if pods.contains(&ETCD) && !actions.0.is_empty() {
             actions.0.insert(0, follows(Action::AwaitSpareVoter));
             actions.0.push(follows(Action::AwaitSpareVoter));

@@ -403,7 +403,10 @@ fn blueprints_at(
     version: KubeVersion,
     pod_cidrs: &BTreeMap<HostName, Vec<ipnet::IpNet>>,
 ) -> Result<BTreeMap<HostName, HostBlueprint>, PlanError> {
-    let inventory = Inventory { version, ..input.inventory.clone() };
+    let mut inventory = Inventory { version, ..input.inventory.clone() };
+    if version != input.inventory.version {
+        inventory.etcd.extra_args.push(exchange::early_snapshots());
+    }
     let identity = ClusterIdentity {
         uid: input.vault.cluster_uid.as_deref().unwrap_or_default(),
         etcd_token: input.vault.etcd_token.as_deref().unwrap_or_default(),

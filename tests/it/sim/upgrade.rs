@@ -5,6 +5,7 @@ use std::time::Duration;
 use keelwright::inventory::Inventory;
 use keelwright::plan::show::{Detail, text};
 use keelwright::plan::{Action, Goal, Stage};
+use keelwright::sim::disk::Entry;
 use keelwright::sim::random::Random;
 use keelwright::sim::{Fault, Faults, Run, Simulation};
 
@@ -35,6 +36,45 @@ fn three_minors_in_one_apply() {
         assert_eq!(drains(host), 1, "{host}");
     }
     settle(&mut simulation);
+}
+
+/// etcd 3.7 ends on what 3.5 has left in the log, and reads all that came after the log's newest snapshot. One that
+/// is only passed keeps snapshots as it goes, and the next waits for one that holds all there was.
+#[test]
+fn etcd_3_7_never_reads_the_log_of_3_5() {
+    const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+    let mut simulation = upgrading("v1.34.4", "v1.37.1", 1, 0, Faults::none());
+    let change_etcd = |simulation: &Simulation, from: &str, to: &str| {
+        let mut world = simulation.fleet.world();
+        let host = world.hosts.get_mut(&name("cp-1")).unwrap();
+        let text = host.disk.content(MANIFEST).unwrap();
+        assert!(text.contains(from), "{text}");
+        host.disk.put_durable(MANIFEST, Entry::text(0o600, &text.replace(from, to)));
+        host.images.extend(["3.5.35", "3.6.8"].map(|etcd| format!("registry.k8s.io/etcd:{etcd}-0")));
+        world.settle(&name("cp-1"));
+        drop(world);
+        let runtime = &simulation.fleet.runtime;
+        runtime.drive(runtime.wait(Duration::from_secs(60))).unwrap();
+    };
+    let told = |simulation: &mut Simulation, id: &str| -> (Vec<String>, String) {
+        let outline = simulation.plan(Goal::Converge).unwrap().outline.unwrap();
+        let step = outline.plan.steps.iter().find(|step| step.id.0 == id).unwrap();
+        let does = step.actions.iter().map(|planned| told_briefly(&planned.action)).collect();
+        (does, serde_json::to_string(&step.actions).unwrap())
+    };
+    change_etcd(&simulation, "etcd:3.6.5-0", "etcd:3.5.35-0");
+    let (passed, text) = told(&mut simulation, "cp-1/etcd-3.6");
+    assert!(text.contains("--snapshot-count=10\\n"), "{text}");
+    assert!(!passed.contains(&"await-log-snapshot".to_owned()), "{passed:#?}");
+    let (last, text) = told(&mut simulation, "cp-1/etcd");
+    assert_eq!(last[..2], ["await-spare-voter", "await-log-snapshot"]);
+    assert!(text.contains("--snapshot-count=10000\\n"), "what kubeadm has: {text}");
+    // An apply that was interrupted between the two waits all the same; one that never met 3.5 does not.
+    change_etcd(&simulation, "etcd:3.5.35-0", "etcd:3.6.8-0");
+    let (direct, _) = told(&mut simulation, "cp-1/etcd");
+    assert!(!direct.contains(&"await-log-snapshot".to_owned()), "{direct:#?}");
+    change_etcd(&simulation, "--snapshot-count=10000\n", "--snapshot-count=10\n");
+    assert_eq!(told(&mut simulation, "cp-1/etcd").0[..2], ["await-spare-voter", "await-log-snapshot"]);
 }
 
 /// What a step does, as the plan's JSON names it: `write-file kubeadm-flags.env`.
