@@ -25,6 +25,10 @@ impl ResourceName {
         &self.0
     }
 
+    pub fn kind(&self) -> &str {
+        self.0.split_once('/').map_or("", |(kind, _)| kind)
+    }
+
     /// The part after the kind.
     pub fn short(&self) -> &str {
         self.0.split_once('/').map_or(&self.0, |(_, name)| name)

@@ -21,7 +21,11 @@ impl AwsCloud {
         Ok(answer.addresses().iter().filter_map(raw).collect())
     }
 
-    pub(super) async fn create_address(&self, name: &ResourceName, tags: &Tags) -> Result<String, CloudError> {
+    pub(super) async fn create_address(
+        &self,
+        name: &ResourceName,
+        tags: &Tags,
+    ) -> Result<String, CloudError> {
         let specification = self.specification(ResourceType::ElasticIp, name, tags);
         let request = self.ec2.allocate_address().domain(DomainType::Vpc).tag_specifications(specification);
         let answer = request.send().await.named("ec2:AllocateAddress")?;

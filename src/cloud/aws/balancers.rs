@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, Listener as ThereListener, LoadBalancer, LoadBalancerAttribute,
-    LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum, ProtocolEnum, Tag, TargetDescription,
-    TargetGroup as ThereGroup, TargetGroupAttribute, TargetHealthStateEnum, TargetTypeEnum,
+    LoadBalancerSchemeEnum, LoadBalancerStateEnum, LoadBalancerTypeEnum, ProtocolEnum, Tag,
+    TargetDescription, TargetGroup as ThereGroup, TargetGroupAttribute, TargetHealthStateEnum,
+    TargetTypeEnum,
 };
 
 use super::error::{Adjusted as _, Named as _};
@@ -74,9 +75,10 @@ impl AwsCloud {
             let request = self.elb.describe_tags().set_resource_arns(Some(some.to_vec()));
             let answer = request.send().await.named("elasticloadbalancing:DescribeTags")?;
             for tagged in answer.tag_descriptions() {
-                let pairs = tagged.tags().iter().map(|tag| {
-                    (tag.key().unwrap_or_default(), tag.value().unwrap_or_default())
-                });
+                let pairs = tagged
+                    .tags()
+                    .iter()
+                    .map(|tag| (tag.key().unwrap_or_default(), tag.value().unwrap_or_default()));
                 let arn = tagged.resource_arn().unwrap_or_default().to_owned();
                 all.insert(arn, tags::read(&self.cluster, pairs));
             }
@@ -159,7 +161,8 @@ impl AwsCloud {
             request.send().await.named("elasticloadbalancing:SetSecurityGroups")?;
         }
         if (from.cross_zone, from.deletion_protection) != (to.cross_zone, to.deletion_protection) {
-            self.set_attributes(arn, &[(CROSS_ZONE, to.cross_zone), (PROTECTION, to.deletion_protection)]).await?;
+            self.set_attributes(arn, &[(CROSS_ZONE, to.cross_zone), (PROTECTION, to.deletion_protection)])
+                .await?;
         }
         Ok(())
     }
@@ -181,7 +184,12 @@ impl AwsCloud {
         gone.named("elasticloadbalancing:DeleteLoadBalancer").unless(&[Trouble::NotFound])
     }
 
-    pub(super) async fn tag_balancer(&self, arn: &str, all: &Tags, gone: &[String]) -> Result<(), CloudError> {
+    pub(super) async fn tag_balancer(
+        &self,
+        arn: &str,
+        all: &Tags,
+        gone: &[String],
+    ) -> Result<(), CloudError> {
         let request = self.elb.add_tags().resource_arns(arn).set_tags(Some(elb_tags(all)));
         request.send().await.named("elasticloadbalancing:AddTags")?;
         if gone.is_empty() {
@@ -219,9 +227,10 @@ impl AwsCloud {
         let answer = self.elb.describe_target_health().target_group_arn(arn).send().await;
         let answer = answer.named("elasticloadbalancing:DescribeTargetHealth")?;
         let leaves = |state: Option<&TargetHealthStateEnum>| state == Some(&TargetHealthStateEnum::Draining);
-        let stays = answer.target_health_descriptions().iter().filter(|target| {
-            !leaves(target.target_health().and_then(|health| health.state()))
-        });
+        let stays = answer
+            .target_health_descriptions()
+            .iter()
+            .filter(|target| !leaves(target.target_health().and_then(|health| health.state())));
         let ids = stays.filter_map(|target| target.target()).filter_map(|target| target.id());
         let instances: BTreeSet<_> = ids.map(|id| theirs(Some(id))).collect();
         if instances.is_empty() {
@@ -281,9 +290,8 @@ impl AwsCloud {
         if attributes(from) == attributes(to) {
             return Ok(());
         }
-        let attribute = |key: &str, value: String| {
-            TargetGroupAttribute::builder().key(key).value(value).build()
-        };
+        let attribute =
+            |key: &str, value: String| TargetGroupAttribute::builder().key(key).value(value).build();
         let request = self
             .elb
             .modify_target_group_attributes()
@@ -313,8 +321,11 @@ impl AwsCloud {
         ids: &Ids,
     ) -> Result<(), CloudError> {
         self.register(arn, ids_of(&to.instances, ids)?).await?;
-        let gone: Vec<String> =
-            from.instances.difference(&to.instances).filter_map(|instance| id_of(instance, ids).ok()).collect();
+        let gone: Vec<String> = from
+            .instances
+            .difference(&to.instances)
+            .filter_map(|instance| id_of(instance, ids).ok())
+            .collect();
         self.deregister(arn, gone).await
     }
 
@@ -362,7 +373,12 @@ impl AwsCloud {
         Ok(arn.unwrap_or_default().to_owned())
     }
 
-    pub(super) async fn update_listener(&self, arn: &str, to: &Listener, ids: &Ids) -> Result<(), CloudError> {
+    pub(super) async fn update_listener(
+        &self,
+        arn: &str,
+        to: &Listener,
+        ids: &Ids,
+    ) -> Result<(), CloudError> {
         let request = self.elb.modify_listener().listener_arn(arn);
         let request = request.default_actions(forward(&id_of(&to.group, ids)?));
         request.send().await.named("elasticloadbalancing:ModifyListener").map(drop)

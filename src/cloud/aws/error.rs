@@ -102,7 +102,8 @@ const WRONG_STATE: &[&str] = &[
     "ResourceContention",
     "VolumeModificationInProgress",
 ];
-const LIMITS: &[&str] = &["InsufficientInstanceCapacity", "LimitExceeded", "MaxIOPSLimitExceeded", "Unsupported"];
+const LIMITS: &[&str] =
+    &["InsufficientInstanceCapacity", "LimitExceeded", "MaxIOPSLimitExceeded", "Unsupported"];
 const DENIED: &[&str] = &[
     "UnauthorizedOperation",
     "AccessDenied",
@@ -117,8 +118,15 @@ const DENIED: &[&str] = &[
     "OptInRequired",
 ];
 /// What went wrong over there: it may have been done all the same.
-const THEIR_FAULT: &[&str] =
-    &["", "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "ServiceFailure", "ServerError"];
+const THEIR_FAULT: &[&str] = &[
+    "",
+    "InternalError",
+    "InternalFailure",
+    "ServiceUnavailable",
+    "Unavailable",
+    "ServiceFailure",
+    "ServerError",
+];
 
 pub(super) fn trouble(code: &str) -> Trouble {
     let is = |list: &[&str]| list.contains(&code);

@@ -19,8 +19,7 @@ impl AwsCloud {
     /// Groups, and the rules of each.
     pub(super) async fn list_groups(&self, only: Only<'_>) -> Result<Vec<Raw>, CloudError> {
         let group = only.map(|name| ResourceName::new(KIND, name.short()));
-        let request =
-            self.ec2.describe_security_groups().set_filters(Some(self.filters(group.as_ref())));
+        let request = self.ec2.describe_security_groups().set_filters(Some(self.filters(group.as_ref())));
         let pages = request.into_paginator().items();
         let groups: Vec<_> =
             pages.send().collect::<Result<Vec<_>, _>>().await.named("ec2:DescribeSecurityGroups")?;
@@ -112,8 +111,10 @@ impl AwsCloud {
             answer => answer?,
         };
         let Some(group) = groups.security_groups().first() else { return Ok(()) };
-        let (ingress, egress) = (group.ip_permissions().to_vec(), group.ip_permissions_egress().to_vec());
-        self.revoke(id, ingress, egress).await
+        let each = |permissions: &[IpPermission]| -> Result<Vec<IpPermission>, CloudError> {
+            rules(permissions).iter().map(|rule| permission(rule, &Ids::new())).collect()
+        };
+        self.revoke(id, each(group.ip_permissions())?, each(group.ip_permissions_egress())?).await
     }
 
     pub(super) async fn delete_group(&self, id: &str) -> Result<(), CloudError> {
@@ -139,9 +140,8 @@ fn rules(permissions: &[IpPermission]) -> BTreeSet<Rule> {
 }
 
 fn protocol(permission: &IpPermission) -> Protocol {
-    let port = |port: Option<i32>, default: u16| {
-        port.and_then(|port| u16::try_from(port).ok()).unwrap_or(default)
-    };
+    let port =
+        |port: Option<i32>, default: u16| port.and_then(|port| u16::try_from(port).ok()).unwrap_or(default);
     let ports = (port(permission.from_port(), 0), port(permission.to_port(), u16::MAX));
     match permission.ip_protocol().unwrap_or("-1") {
         "tcp" | "6" => Protocol::Tcp(ports.0, ports.1),
@@ -157,7 +157,8 @@ fn permission(rule: &Rule, ids: &Ids) -> Result<IpPermission, CloudError> {
         Protocol::All => builder.ip_protocol("-1"),
         Protocol::Tcp(from, to) => builder.ip_protocol("tcp").from_port(from.into()).to_port(to.into()),
         Protocol::Udp(from, to) => builder.ip_protocol("udp").from_port(from.into()).to_port(to.into()),
-        Protocol::Other(number) => builder.ip_protocol(number.to_string()),
+        // Ports mean nothing there, and are asked for all the same.
+        Protocol::Other(number) => builder.ip_protocol(number.to_string()).from_port(-1).to_port(-1),
     };
     Ok(match &rule.peer {
         Peer::Network(IpNet::V4(network)) => {

@@ -1,11 +1,10 @@
 //! Machines that have names: the bastion and the control planes.
 
 use aws_sdk_ec2::types::{
-    AttributeBooleanValue, AttributeValue, BlockDeviceMapping, EbsBlockDevice, Filter,
-    HttpTokensState, IamInstanceProfileSpecification, InstanceAttributeName, InstanceAutoRecoveryState,
-    InstanceMaintenanceOptionsRequest, InstanceMetadataEndpointState,
-    InstanceMetadataOptionsRequest, InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType,
-    ResourceType,
+    AttributeBooleanValue, AttributeValue, BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState,
+    IamInstanceProfileSpecification, InstanceAttributeName, InstanceAutoRecoveryState,
+    InstanceMaintenanceOptionsRequest, InstanceMetadataEndpointState, InstanceMetadataOptionsRequest,
+    InstanceNetworkInterfaceSpecification, InstanceStateName, InstanceType, ResourceType,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -63,8 +62,7 @@ impl AwsCloud {
                 continue;
             }
             let root = self.root_of(instance).await?;
-            let (protected, user_data) =
-                futures::try_join!(self.is_protected(id), self.user_data(id))?;
+            let (protected, user_data) = futures::try_join!(self.is_protected(id), self.user_data(id))?;
             let seen = as_seen(instance, &read, user_data, protected, root);
             let mut raw = Raw::new(name, Some(id), Resource::Instance(Box::new(seen)), read.tags, state);
             raw.addresses = addresses(instance);
@@ -197,7 +195,14 @@ impl AwsCloud {
 
     async fn change_type(&self, id: &str, runs: bool, wanted: &str) -> Result<(), CloudError> {
         if runs {
-            return self.ec2.stop_instances().instance_ids(id).send().await.named("ec2:StopInstances").map(drop);
+            return self
+                .ec2
+                .stop_instances()
+                .instance_ids(id)
+                .send()
+                .await
+                .named("ec2:StopInstances")
+                .map(drop);
         }
         let value = AttributeValue::builder().value(wanted).build();
         let request = self.ec2.modify_instance_attribute().instance_id(id).instance_type(value);
@@ -208,7 +213,8 @@ impl AwsCloud {
         let filter = Filter::builder().name("instance-id").values(id).build();
         let request = self.ec2.describe_iam_instance_profile_associations().filters(filter);
         let there = request.send().await.named("ec2:DescribeIamInstanceProfileAssociations")?;
-        let association = there.iam_instance_profile_associations().iter().find_map(|there| there.association_id());
+        let association =
+            there.iam_instance_profile_associations().iter().find_map(|there| there.association_id());
         let Some(profile) = profile(wanted, ids)? else { return Ok(()) };
         match association {
             Some(association) => {
@@ -274,9 +280,8 @@ fn volume_tags(tags: &Tags) -> aws_sdk_ec2::types::TagSpecification {
 }
 
 fn profile(machine: &Machine, ids: &Ids) -> Result<Option<IamInstanceProfileSpecification>, CloudError> {
-    let named = |reference: &Ref| {
-        Ok(IamInstanceProfileSpecification::builder().name(id_of(reference, ids)?).build())
-    };
+    let named =
+        |reference: &Ref| Ok(IamInstanceProfileSpecification::builder().name(id_of(reference, ids)?).build());
     machine.profile.as_ref().map(named).transpose()
 }
 

@@ -15,7 +15,8 @@ impl AwsCloud {
     /// Known by their names, which is also what machines are given.
     pub(super) async fn list_keys(&self, only: Only<'_>) -> Result<Vec<Raw>, CloudError> {
         let request = self.ec2.describe_key_pairs().include_public_key(true);
-        let answer = request.set_filters(Some(self.filters(only))).send().await.named("ec2:DescribeKeyPairs")?;
+        let answer =
+            request.set_filters(Some(self.filters(only))).send().await.named("ec2:DescribeKeyPairs")?;
         let raw = |key: &aws_sdk_ec2::types::KeyPairInfo| {
             let read = tags::read(&self.cluster, tags::pairs(key.tags()));
             // A comment is of no account.

@@ -49,8 +49,8 @@ pub async fn look_up(cloud: &AwsCloud, aws: &Aws) -> Result<Lookups, LookupError
 }
 
 fn public_key(path: &camino::Utf8Path) -> Result<String, LookupError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| LookupError::Key { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| LookupError::Key { path: path.to_owned(), source })?;
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     match words.as_slice() {
         [kind, key] if kind.starts_with("ssh-") || kind.starts_with("ecdsa-") => Ok(format!("{kind} {key}")),
@@ -68,8 +68,12 @@ impl AwsCloud {
             // Local and wavelength zones have no balancers and few machines.
             .filters(filter("zone-type", "availability-zone"));
         let answer = request.send().await.named("ec2:DescribeAvailabilityZones")?;
-        let mut zones: Vec<String> =
-            answer.availability_zones().iter().filter_map(|zone| zone.zone_name()).map(str::to_owned).collect();
+        let mut zones: Vec<String> = answer
+            .availability_zones()
+            .iter()
+            .filter_map(|zone| zone.zone_name())
+            .map(str::to_owned)
+            .collect();
         zones.sort();
         Ok(zones)
     }

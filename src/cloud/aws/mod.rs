@@ -79,7 +79,8 @@ impl AwsCloud {
         AwsCloud::with(cluster, aws, &config)
     }
 
-    fn with(cluster: &str, aws: &Aws, config: &aws_config::SdkConfig) -> Self {
+    /// With a configuration made elsewhere.
+    pub fn with(cluster: &str, aws: &Aws, config: &aws_config::SdkConfig) -> Self {
         let record = aws.api.record.as_ref();
         AwsCloud {
             cluster: cluster.to_owned(),
@@ -117,10 +118,7 @@ fn id_of(reference: &Ref, ids: &Ids) -> Result<String, CloudError> {
     }
 }
 
-fn ids_of<'a>(
-    references: impl IntoIterator<Item = &'a Ref>,
-    ids: &Ids,
-) -> Result<Vec<String>, CloudError> {
+fn ids_of<'a>(references: impl IntoIterator<Item = &'a Ref>, ids: &Ids) -> Result<Vec<String>, CloudError> {
     references.into_iter().map(|reference| id_of(reference, ids)).collect()
 }
 
@@ -182,7 +180,12 @@ impl CloudApi for AwsCloud {
         })
     }
 
-    fn find<'a>(&'a self, name: &'a ResourceName, wanted: &'a Resource, ids: &'a Ids) -> Call<'a, Vec<Found>> {
+    fn find<'a>(
+        &'a self,
+        name: &'a ResourceName,
+        wanted: &'a Resource,
+        ids: &'a Ids,
+    ) -> Call<'a, Vec<Found>> {
         Box::pin(self.find_named(name, wanted, ids))
     }
 
@@ -269,7 +272,13 @@ impl CloudApi for AwsCloud {
         })
     }
 
-    fn state<'a>(&'a self, name: &'a ResourceName, there: &'a PhysicalId, kind: &'a Resource, ids: &'a Ids) -> Call<'a, State> {
+    fn state<'a>(
+        &'a self,
+        name: &'a ResourceName,
+        there: &'a PhysicalId,
+        kind: &'a Resource,
+        ids: &'a Ids,
+    ) -> Call<'a, State> {
         Box::pin(async move {
             let found = self.find_named(name, kind, ids).await?;
             let it = found.into_iter().find(|found| found.id == *there);

@@ -1,6 +1,8 @@
 //! VPCs, internet gateways and subnets.
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, SubnetState, VpcAttributeName, VpcState};
+use aws_sdk_ec2::types::{
+    AttributeBooleanValue, Filter, ResourceType, SubnetState, VpcAttributeName, VpcState,
+};
 
 use super::error::{Adjusted as _, Named as _};
 use super::observe::{Only, Raw};
@@ -20,12 +22,12 @@ impl AwsCloud {
 
     pub(super) async fn list_vpcs(&self, only: Only<'_>) -> Result<Vec<Raw>, CloudError> {
         let pages = self.ec2.describe_vpcs().set_filters(Some(self.filters(only))).into_paginator().items();
-        let vpcs: Vec<_> =
-            pages.send().collect::<Result<Vec<_>, _>>().await.named("ec2:DescribeVpcs")?;
+        let vpcs: Vec<_> = pages.send().collect::<Result<Vec<_>, _>>().await.named("ec2:DescribeVpcs")?;
         let mut all = Vec::new();
         for vpc in vpcs {
             let read = tags::read(&self.cluster, tags::pairs(vpc.tags()));
-            let (Some(name), Some(cidr)) = (read.name, vpc.cidr_block().and_then(|cidr| cidr.parse().ok())) else {
+            let (Some(name), Some(cidr)) = (read.name, vpc.cidr_block().and_then(|cidr| cidr.parse().ok()))
+            else {
                 continue;
             };
             let id = vpc.vpc_id().unwrap_or_default();
@@ -102,7 +104,11 @@ impl AwsCloud {
         Ok(gateways.iter().filter_map(raw).collect())
     }
 
-    pub(super) async fn create_gateway(&self, name: &ResourceName, tags: &Tags) -> Result<String, CloudError> {
+    pub(super) async fn create_gateway(
+        &self,
+        name: &ResourceName,
+        tags: &Tags,
+    ) -> Result<String, CloudError> {
         let specification = self.specification(ResourceType::InternetGateway, name, tags);
         let request = self.ec2.create_internet_gateway().tag_specifications(specification);
         let answer = request.send().await.named("ec2:CreateInternetGateway")?;

@@ -44,9 +44,8 @@ pub(super) type Only<'a> = Option<&'a ResourceName>;
 
 impl AwsCloud {
     pub(super) async fn observe_all(&self) -> Result<Observed, CloudError> {
-        let network = async {
-            try_join!(self.list_vpcs(None), self.list_gateways(None), self.list_subnets(None))
-        };
+        let network =
+            async { try_join!(self.list_vpcs(None), self.list_gateways(None), self.list_subnets(None)) };
         let routes = async {
             try_join!(self.list_addresses(None), self.list_nats(None), self.list_route_tables(None))
         };
@@ -98,26 +97,26 @@ impl AwsCloud {
             Resource::Instance(_) => self.list_instances(only).await,
             Resource::LaunchTemplate(_) => self.list_templates(only).await,
             Resource::ScalingGroup(_) => self.list_scaling_groups(only).await,
-            Resource::Balancer(_) | Resource::TargetGroup(_) | Resource::Targets(_) | Resource::Listener(_) => {
-                self.list_balancers(only).await
-            }
+            Resource::Balancer(_)
+            | Resource::TargetGroup(_)
+            | Resource::Targets(_)
+            | Resource::Listener(_) => self.list_balancers(only).await,
             Resource::Record(_) => self.list_records(only).await,
         }?;
+        let whole = ids.iter().filter(|(name, _)| !PARTS.contains(&name.kind()));
         let mut names: BTreeMap<PhysicalId, ResourceName> =
-            ids.iter().map(|(name, id)| (id.clone(), name.clone())).collect();
+            whole.map(|(name, id)| (id.clone(), name.clone())).collect();
         names.extend(known_names(&raw));
         Ok(raw.into_iter().filter(|raw| raw.name == *name).map(|raw| raw.found(&names)).collect())
     }
 }
 
-/// What is part of another resource has that one's id, and is nobody's reference.
+/// Nobody refers to these, and their ids may be another's: what is part of another resource has that one's, and a
+/// scaling group's name is free.
+const PARTS: &[&str] = &["security-rules", "attachment", "targets", "record", "scaling-group"];
+
 fn known_names(all: &[Raw]) -> BTreeMap<PhysicalId, ResourceName> {
-    let whole = all.iter().filter(|raw| {
-        !matches!(
-            raw.resource,
-            Resource::SecurityRules(_) | Resource::Attachment(_) | Resource::Targets(_) | Resource::Record(_)
-        )
-    });
+    let whole = all.iter().filter(|raw| !PARTS.contains(&raw.name.kind()));
     whole.map(|raw| (PhysicalId(raw.id.clone()), raw.name.clone())).collect()
 }
 

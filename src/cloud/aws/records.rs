@@ -53,7 +53,8 @@ impl AwsCloud {
     async fn balancer_named(&self, dns_name: &str) -> Result<Option<String>, CloudError> {
         let wanted = dns_name.trim_end_matches('.').to_lowercase();
         let wanted = wanted.strip_prefix("dualstack.").unwrap_or(&wanted);
-        let balancers = self.list_balancers(Some(&crate::cloud::ResourceName::new("balancer", "api"))).await?;
+        let balancers =
+            self.list_balancers(Some(&crate::cloud::ResourceName::new("balancer", "api"))).await?;
         let is_it = |raw: &&Raw| raw.dns_name.as_ref().is_some_and(|name| name.to_lowercase() == wanted);
         Ok(balancers.iter().find(is_it).map(|raw| raw.id.clone()))
     }
@@ -88,9 +89,13 @@ impl AwsCloud {
         Ok(format!("{} {}", record.hosted_zone, absolute(&record.name)))
     }
 
-    async fn change(&self, zone: &str, action: ChangeAction, set: ResourceRecordSet) -> Result<(), CloudError> {
-        let change =
-            Change::builder().action(action).resource_record_set(set).build().map_err(wrong)?;
+    async fn change(
+        &self,
+        zone: &str,
+        action: ChangeAction,
+        set: ResourceRecordSet,
+    ) -> Result<(), CloudError> {
+        let change = Change::builder().action(action).resource_record_set(set).build().map_err(wrong)?;
         let batch = ChangeBatch::builder().changes(change).build().map_err(wrong)?;
         let request = self.route53.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch);
         let answer = request.send().await.named("route53:ChangeResourceRecordSets")?;

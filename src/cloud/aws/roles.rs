@@ -33,9 +33,9 @@ impl AwsCloud {
         format!("/keelwright/{}/", self.cluster)
     }
 
-    /// IAM has one name space for all regions and clusters of an account.
+    /// IAM has one name space for all regions and clusters of an account, and a profile must not be taken for its role.
     fn iam_name(&self, name: &ResourceName) -> String {
-        format!("keelwright-{}-{}", self.cluster, name.short())
+        format!("keelwright-{}-{}-{}", self.cluster, name.short(), name.kind())
     }
 
     /// Lists do not tell tags, so each role is asked for them, and for its policies.
@@ -135,12 +135,13 @@ impl AwsCloud {
             if only.is_some_and(|name| self.iam_name(name) != id) {
                 continue;
             }
-            let request = self.iam.list_instance_profile_tags().instance_profile_name(id);
-            let answer = match request.send().await.named("iam:ListInstanceProfileTags") {
+            let request = self.iam.get_instance_profile().instance_profile_name(id);
+            let answer = match request.send().await.named("iam:GetInstanceProfile") {
                 Err(error) if error.trouble == Trouble::NotFound => continue,
                 answer => answer?,
             };
-            let read = tags::read(&self.cluster, pairs(answer.tags()));
+            let Some(profile) = answer.instance_profile() else { continue };
+            let read = tags::read(&self.cluster, pairs(profile.tags()));
             let Some(name) = read.name else { continue };
             let role = profile.roles().first().map(|role| role.role_name());
             let resource = Resource::InstanceProfile(InstanceProfile { role: theirs(role) });
@@ -149,7 +150,11 @@ impl AwsCloud {
         Ok(all)
     }
 
-    pub(super) async fn create_profile(&self, name: &ResourceName, tags: &Tags) -> Result<String, CloudError> {
+    pub(super) async fn create_profile(
+        &self,
+        name: &ResourceName,
+        tags: &Tags,
+    ) -> Result<String, CloudError> {
         let request = self
             .iam
             .create_instance_profile()

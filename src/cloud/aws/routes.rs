@@ -17,7 +17,8 @@ const NAT_PREFIX: &str = "nat-";
 
 impl AwsCloud {
     pub(super) async fn list_route_tables(&self, only: Only<'_>) -> Result<Vec<Raw>, CloudError> {
-        let tables = self.route_tables(self.ec2.describe_route_tables().set_filters(Some(self.filters(only)))).await?;
+        let tables =
+            self.route_tables(self.ec2.describe_route_tables().set_filters(Some(self.filters(only)))).await?;
         let raw = |table: &aws_sdk_ec2::types::RouteTable| {
             let read = tags::read(&self.cluster, tags::pairs(table.tags()));
             let associated = table.associations().iter().filter_map(|association| association.subnet_id());
@@ -69,12 +70,10 @@ impl AwsCloud {
             return Ok(());
         }
         for subnet in to.subnets.difference(&from.subnets) {
-            let request =
-                self.ec2.associate_route_table().route_table_id(id).subnet_id(id_of(subnet, ids)?);
+            let request = self.ec2.associate_route_table().route_table_id(id).subnet_id(id_of(subnet, ids)?);
             request.send().await.named("ec2:AssociateRouteTable").unless(&[Trouble::Exists])?;
         }
-        let kept: BTreeSet<String> =
-            to.subnets.iter().filter_map(|subnet| id_of(subnet, ids).ok()).collect();
+        let kept: BTreeSet<String> = to.subnets.iter().filter_map(|subnet| id_of(subnet, ids).ok()).collect();
         self.disassociate(id, &kept).await
     }
 
@@ -120,9 +119,8 @@ impl AwsCloud {
             tables => tables?,
         };
         let associations = tables.iter().flat_map(|table| table.associations());
-        let gone = associations.filter(|association| {
-            association.subnet_id().is_some_and(|subnet| !kept.contains(subnet))
-        });
+        let gone = associations
+            .filter(|association| association.subnet_id().is_some_and(|subnet| !kept.contains(subnet)));
         for association in gone {
             let association = association.route_table_association_id().unwrap_or_default();
             let request = self.ec2.disassociate_route_table().association_id(association);

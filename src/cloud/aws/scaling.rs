@@ -33,13 +33,17 @@ impl AwsCloud {
             request = request.filters(filter(tags::NAME, name.as_str()));
         }
         let pages = request.into_paginator().items();
-        let groups: Vec<_> =
-            pages.send().collect::<Result<Vec<_>, _>>().await.named("autoscaling:DescribeAutoScalingGroups")?;
+        let groups: Vec<_> = pages
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .named("autoscaling:DescribeAutoScalingGroups")?;
         let mut all = Vec::new();
         for group in &groups {
-            let pairs = group.tags().iter().map(|tag| {
-                (tag.key().unwrap_or_default(), tag.value().unwrap_or_default())
-            });
+            let pairs = group
+                .tags()
+                .iter()
+                .map(|tag| (tag.key().unwrap_or_default(), tag.value().unwrap_or_default()));
             let read = tags::read(&self.cluster, pairs);
             let Some(name) = read.name else { continue };
             let id = group.auto_scaling_group_name().unwrap_or_default();
@@ -205,9 +209,8 @@ fn as_seen(
 ) -> ScalingGroup {
     let policy = group.mixed_instances_policy();
     let mixed = policy.and_then(|policy| policy.launch_template());
-    let specification = mixed
-        .and_then(|template| template.launch_template_specification())
-        .or(group.launch_template());
+    let specification =
+        mixed.and_then(|template| template.launch_template_specification()).or(group.launch_template());
     let overrides = mixed.map(|template| template.overrides()).unwrap_or_default();
     let types = overrides.iter().filter_map(|one| one.instance_type()).map(str::to_owned);
     let on_demand = policy

@@ -156,12 +156,18 @@ mod tests {
     #[test]
     fn what_was_set_is_read_again_and_nothing_else() {
         for count in [0, 1, 3, 30] {
-            let own: Tags =
-                (0..count).map(|number| (format!("k8s.io/a-long-name-of-a-tag/{number:02}"), "x".to_owned())).collect();
+            let own: Tags = (0..count)
+                .map(|number| (format!("k8s.io/a-long-name-of-a-tag/{number:02}"), "x".to_owned()))
+                .collect();
             let mut all = keys_of(&own);
             assert!(all.values().all(|value| value.len() <= VALUE_LIMIT));
             all.extend(own.clone());
-            all.extend(tags(&[(CLUSTER, "a"), (NAME, "vpc/main"), ("aws:autoscaling:groupName", "b"), ("theirs", "c")]));
+            all.extend(tags(&[
+                (CLUSTER, "a"),
+                (NAME, "vpc/main"),
+                ("aws:autoscaling:groupName", "b"),
+                ("theirs", "c"),
+            ]));
             let read = read("a", all.iter().map(|(key, value)| (key.as_str(), value.as_str())));
             assert_eq!((read.tags, read.name), (own, ResourceName::parse("vpc/main")));
         }

@@ -4,7 +4,8 @@ use aws_sdk_ec2::types::{
     LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
     LaunchTemplateHttpTokensState, LaunchTemplateIamInstanceProfileSpecificationRequest,
     LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateInstanceNetworkInterfaceSpecificationRequest,
-    LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData, ResourceType, ResponseLaunchTemplateData,
+    LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData, ResourceType,
+    ResponseLaunchTemplateData,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,7 +34,8 @@ impl AwsCloud {
             let read = tags::read(&self.cluster, tags::pairs(template.tags()));
             let Some(name) = read.name else { continue };
             let id = template.launch_template_id().unwrap_or_default();
-            let request = self.ec2.describe_launch_template_versions().launch_template_id(id).versions(VERSION);
+            let request =
+                self.ec2.describe_launch_template_versions().launch_template_id(id).versions(VERSION);
             let versions = match request.send().await.named("ec2:DescribeLaunchTemplateVersions") {
                 Err(error) if error.trouble == Trouble::NotFound => continue,
                 versions => versions?,

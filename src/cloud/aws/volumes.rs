@@ -26,7 +26,9 @@ impl AwsCloud {
             let read = tags::read(&self.cluster, tags::pairs(volume.tags()));
             let Some(name) = read.name else { continue };
             let attachment_name = ResourceName::new(ATTACHMENT, name.short());
-            all.extend(volume.attachments().iter().map(|attached| attachment(&attachment_name, volume, attached)));
+            all.extend(
+                volume.attachments().iter().map(|attached| attachment(&attachment_name, volume, attached)),
+            );
             let zone = volume.availability_zone().unwrap_or_default().to_owned();
             let resource = Resource::Volume(Volume { zone, disk: disk_of(volume) });
             all.push(Raw::new(name, volume.volume_id(), resource, read.tags, volume_state(volume)));

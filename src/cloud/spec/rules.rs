@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{BASTION, Spec, ours};
 use crate::cloud::name::Ref;
@@ -59,8 +59,8 @@ impl Spec<'_> {
     /// A group and its rules; out may go what wants to.
     fn role(&mut self, role: &str, ingress: BTreeSet<Rule>) {
         let group = self.put(role, Resource::SecurityGroup(SecurityGroup { vpc: self.vpc.clone() }));
-        let everywhere = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
-        let egress = from_networks(Protocol::All, &everywhere);
+        // Machines have IPv4 addresses and no others.
+        let egress = from_networks(Protocol::All, &[IpNet::V4(Ipv4Net::default())]);
         self.put(role, Resource::SecurityRules(SecurityRules { group, ingress, egress }));
     }
 

@@ -130,8 +130,7 @@ impl Rules<'_> {
         if !matches!(self.draft.plugin, NetworkPlugin::Routes { .. }) || self.context.is_broken("network") {
             return;
         }
-        let message =
-            "plugin routes needs a range planned for each host, and workers of auto scaling groups come by themselves";
+        let message = "plugin routes needs a range planned for each host, and workers of auto scaling groups come by themselves";
         self.error(&path, message, "leave `plugin` out for Calico, or choose another one");
     }
 

@@ -1,0 +1,337 @@
+//! A cluster's resources in moto's AWS: made, changed, destroyed, whatever goes wrong on the way.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use camino::Utf8Path;
+use keelwright::cloud::aws::{AwsCloud, look_up};
+use keelwright::cloud::plan::{Change, InfraPlan, plan_infra};
+use keelwright::cloud::ports::CloudApi;
+use keelwright::cloud::resource::DesiredState;
+use keelwright::cloud::run::{InfraRun, Pace};
+use keelwright::cloud::spec::desired;
+use keelwright::exec::SystemClock;
+use keelwright::inventory::{AwsInventory, Origin, Wanted, parse_wanted};
+
+use rand::RngExt as _;
+
+use super::Cloud;
+use super::census::{Census, Kind, Thing, census};
+use super::checks::fixtures;
+use super::proxy::{Fault, Faults, Moment};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIchO8T5RcEPNMKUnR3fjvqKxSP9hSVVPmHzQVFLb0bJ test";
+
+/// moto answers at once, so nobody has to wait long.
+const PACE: Pace = Pace {
+    first: Duration::from_millis(2),
+    longest: Duration::from_millis(50),
+    patience: Duration::from_secs(20),
+    readiness: Duration::from_secs(20),
+    visibility: Duration::from_millis(300),
+};
+
+/// One operator's view of one account.
+struct Site {
+    cloud: Cloud,
+    zone: String,
+    directory: std::path::PathBuf,
+}
+
+impl Site {
+    async fn new(name: &str) -> Option<Site> {
+        let cloud = Cloud::start()?;
+        let zone = fixtures::zone(&cloud.moto, name).await;
+        let directory = std::env::temp_dir().join(format!("keelwright-aws-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("key.pub"), KEY).unwrap();
+        Some(Site { cloud, zone, directory })
+    }
+
+    fn inventory(&self, control_planes: &str, workers: &str) -> AwsInventory {
+        let text = format!(
+            "apiVersion: keelwright.dev/v1
+kind: Cluster
+metadata: {{name: prod}}
+kubernetes: {{version: v1.37.1}}
+provider: aws
+aws:
+  region: eu-central-1
+  zones: 3
+  access: {{ssh: [203.0.113.0/24], api: [203.0.113.0/24], ingress: [0.0.0.0/0]}}
+  sshKey: key.pub
+  image: {}
+  bastion: {{instanceType: t3.micro, user: admin}}
+  controlPlanes: {{count: 3, user: admin, {control_planes}}}
+  workerGroups: [{{name: workers, {workers}}}]
+  api: {{record: {{name: api.example.org, hostedZone: {}}}}}
+  ingress: [{{port: 443, nodePort: 30443}}]
+  tags: {{team: platform}}
+",
+            fixtures::IMAGE,
+            self.zone
+        );
+        let base = Utf8Path::from_path(&self.directory).unwrap();
+        let origin = Origin { file: "inventory.yaml", base, home: None };
+        match parse_wanted(text.as_bytes(), &origin) {
+            Ok((Wanted::Aws(inventory), _)) => *inventory,
+            Ok(_) => panic!("not aws"),
+            Err(problems) => panic!("{problems}"),
+        }
+    }
+
+    fn connect(&self, inventory: &AwsInventory) -> AwsCloud {
+        let credentials = Credentials::new("test", "test", None, None, "test");
+        let config = aws_config::SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .endpoint_url(self.cloud.proxy.url())
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .timeout_config(
+                aws_config::timeout::TimeoutConfig::builder()
+                    .operation_timeout(Duration::from_secs(10))
+                    .build(),
+            )
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        AwsCloud::with(inventory.name().as_str(), &inventory.aws, &config)
+    }
+
+    /// Without the volumes that moto makes for machines of a scaling group and forgets.
+    async fn census(&self) -> Census {
+        let mut census = census(&self.cloud.moto, "/keelwright").await;
+        let roots = census.entry(Kind::Volume).or_default();
+        roots.retain(|volume| !volume.tags.is_empty());
+        census.retain(|_, things| !things.is_empty());
+        census
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Tries a look until it is answered.
+async fn look(api: &AwsCloud) -> keelwright::cloud::ports::Observed {
+    let mut last = None;
+    for _ in 0..50 {
+        match api.observe().await {
+            Ok(observed) => return observed,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("never answered: {last:?}");
+}
+
+async fn wanted(site: &Site, inventory: &AwsInventory) -> DesiredState {
+    let api = site.connect(inventory);
+    let mut last = None;
+    for _ in 0..50 {
+        match look_up(&api, &inventory.aws).await {
+            Ok(lookups) => return desired(inventory, &lookups).unwrap(),
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("never answered: {last:?}");
+}
+
+/// Looks, plans and runs once; the plan that was run.
+async fn once(site: &Site, inventory: &AwsInventory, wanted: &DesiredState, seed: u64) -> InfraPlan {
+    let api = site.connect(inventory);
+    let observed = look(&api).await;
+    let plan = plan_infra("prod", wanted, &observed).unwrap_or_else(|refused| panic!("{refused:#?}"));
+    let clock = SystemClock::default();
+    let force = wanted.is_empty();
+    let run = InfraRun { api: &api, clock: &clock, pace: PACE, seed, force, events: &|_| {} };
+    let outcome = run.carry_out(&plan, &observed).await;
+    for (at, error) in &outcome.failed {
+        let mut text = format!("seed {seed}: {}: {error}", plan.steps[*at].name);
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            text += &format!(": {error}");
+            cause = error.source();
+        }
+        eprintln!("{text}");
+    }
+    if !outcome.is_complete() {
+        let now = look(&api).await;
+        for (at, _) in &outcome.failed {
+            eprintln!("{:#?}", now.found.get(&plan.steps[*at].name));
+        }
+    }
+    assert!(outcome.is_complete(), "seed {seed}: {:?} left", outcome.left.len());
+    plan
+}
+
+fn lines(plan: &InfraPlan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .map(|step| match &step.change {
+            Change::Create { .. } => format!("+ {}", step.name),
+            Change::Update { fields, .. } => {
+                let fields: Vec<_> = fields
+                    .iter()
+                    .map(|change| format!("{} {} -> {}", change.field, change.from, change.to))
+                    .collect();
+                format!("~ {} ({})", step.name, fields.join(", "))
+            }
+            Change::Delete { why, .. } => format!("- {} ({why:?})", step.name),
+        })
+        .collect()
+}
+
+const SMALL: (&str, &str) = ("instanceType: m6i.large", "instanceTypes: [m6i.large], min: 1, max: 5");
+const LARGE: (&str, &str) = ("instanceType: m6i.xlarge", "instanceTypes: [m6i.large], min: 2, max: 9");
+
+/// What there is for each kind when the cluster is whole.
+fn counts(census: &Census) -> Vec<(Kind, usize)> {
+    // Roots of machines come with them, in moto sometimes two.
+    let is_counted =
+        |kind: &Kind, thing: &&Thing| *kind != Kind::Volume || thing.tags.contains_key("keelwright.dev/name");
+    census
+        .iter()
+        .map(|(kind, things)| (*kind, things.iter().filter(|thing| is_counted(kind, thing)).count()))
+        .collect()
+}
+
+fn whole(workers: usize) -> Vec<(Kind, usize)> {
+    vec![
+        (Kind::Vpc, 1),
+        (Kind::Subnet, 6),
+        (Kind::InternetGateway, 1),
+        (Kind::Address, 3),
+        (Kind::NatGateway, 3),
+        (Kind::RouteTable, 4),
+        (Kind::SecurityGroup, 5),
+        (Kind::KeyPair, 1),
+        (Kind::LaunchTemplate, 1),
+        (Kind::Instance, 4 + workers),
+        (Kind::Volume, 3),
+        (Kind::AutoScalingGroup, 1),
+        (Kind::LoadBalancer, 2),
+        (Kind::TargetGroup, 2),
+        (Kind::Listener, 2),
+        (Kind::Role, 2),
+        (Kind::InstanceProfile, 2),
+        (Kind::RecordSet, 1),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_made_changed_and_destroyed() {
+    let Some(site) = Site::new("life").await else { return };
+    let small = site.inventory(SMALL.0, SMALL.1);
+    let state = wanted(&site, &small).await;
+    let plan = once(&site, &small, &state, 1).await;
+    assert_eq!(plan.steps.len(), state.len());
+    assert_eq!(counts(&site.census().await), whole(1));
+    assert_eq!(lines(&once(&site, &small, &state, 2).await), Vec::<String>::new(), "a second plan is empty");
+
+    let large = site.inventory(LARGE.0, LARGE.1);
+    let state = wanted(&site, &large).await;
+    let plan = once(&site, &large, &state, 3).await;
+    let mut changed = lines(&plan);
+    changed.sort();
+    assert_eq!(
+        changed,
+        [
+            "~ instance/cp-1 (instanceType \"m6i.large\" -> \"m6i.xlarge\")",
+            "~ instance/cp-2 (instanceType \"m6i.large\" -> \"m6i.xlarge\")",
+            "~ instance/cp-3 (instanceType \"m6i.large\" -> \"m6i.xlarge\")",
+            "~ scaling-group/workers (desired 1 -> 2, max 5 -> 9, min 1 -> 2)",
+        ]
+    );
+    assert_eq!(counts(&site.census().await), whole(2));
+    assert_eq!(lines(&once(&site, &large, &state, 4).await), Vec::<String>::new(), "a second plan is empty");
+
+    once(&site, &large, &DesiredState::new(), 5).await;
+    assert_eq!(site.census().await, Census::new(), "nothing is left");
+}
+
+/// Something at nearly every third call.
+fn trouble(seed: u64) -> Faults {
+    Faults::new(seed, |_, call, random| {
+        let changes = !call.contains(".Describe") && !call.contains(".List") && !call.contains(".Get");
+        match random.random_range(0..100) {
+            0..10 => Fault::Throttle,
+            10..14 => Fault::InternalError,
+            14..18 => Fault::CutBefore,
+            18..26 if changes => Fault::LostReply,
+            26..30 if changes => Fault::NotFoundFor(3),
+            _ => Fault::None,
+        }
+    })
+}
+
+fn seeds() -> u64 {
+    std::env::var("KEELWRIGHT_AWS_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_calls_meet_there_is_one_of_each_and_in_the_end_none() {
+    for seed in 0..seeds() {
+        let Some(site) = Site::new(&format!("trouble-{seed}")).await else { return };
+        site.cloud.proxy.set_faults(trouble(seed));
+        let inventory = site.inventory(SMALL.0, SMALL.1);
+        let state = wanted(&site, &inventory).await;
+        once(&site, &inventory, &state, seed).await;
+        assert_eq!(counts(&site.census().await), whole(1), "seed {seed}");
+        assert_eq!(lines(&once(&site, &inventory, &state, seed).await), Vec::<String>::new(), "seed {seed}");
+        once(&site, &inventory, &DesiredState::new(), seed).await;
+        assert_eq!(site.census().await, Census::new(), "seed {seed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_who_is_killed_at_any_call_goes_on() {
+    for seed in 0..seeds() {
+        let Some(site) = Site::new(&format!("killed-{seed}")).await else { return };
+        let site = Arc::new(site);
+        let inventory = site.inventory(SMALL.0, SMALL.1);
+        let state = wanted(&site, &inventory).await;
+        for (number, state) in [state, DesiredState::new()].into_iter().enumerate() {
+            let moments = [Moment::Before, Moment::After];
+            let call = site.cloud.proxy.journal().len() + 20 + usize::try_from(seed * 37 % 150).unwrap();
+            site.cloud.proxy.stop_at(call, moments[usize::try_from(seed).unwrap() % 2]);
+            let run = tokio::spawn({
+                let (site, inventory, state) = (Arc::clone(&site), inventory.clone(), state.clone());
+                async move { once(&site, &inventory, &state, seed).await }
+            });
+            tokio::select! {
+                () = site.cloud.proxy.stopped() => {}
+                () = tokio::time::sleep(Duration::from_secs(120)) => panic!("seed {seed}: never at call {call}"),
+            }
+            run.abort();
+            let _ = run.await;
+            site.cloud.proxy.release();
+            once(&site, &inventory, &state, seed).await;
+            let left = once(&site, &inventory, &state, seed).await;
+            assert_eq!(lines(&left), Vec::<String>::new(), "seed {seed}, {number}");
+            let expected = if number == 0 { whole(1) } else { Vec::new() };
+            assert_eq!(counts(&site.census().await), expected, "seed {seed}, {number}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_ours_is_left_alone() {
+    let Some(site) = Site::new("others").await else { return };
+    let vpc = fixtures::vpc(&site.cloud.moto).await;
+    let subnet = fixtures::subnet(&site.cloud.moto, &vpc).await;
+    fixtures::instance(&site.cloud.moto, &subnet, &[]).await;
+    let before = site.census().await;
+    let inventory = site.inventory(SMALL.0, SMALL.1);
+    let state = wanted(&site, &inventory).await;
+    once(&site, &inventory, &state, 1).await;
+    once(&site, &inventory, &DesiredState::new(), 2).await;
+    assert_eq!(site.census().await, before);
+    let ids: BTreeSet<_> = before.values().flatten().map(|thing| thing.id.clone()).collect();
+    assert!(ids.contains(&vpc));
+}
