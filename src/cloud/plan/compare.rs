@@ -68,9 +68,12 @@ fn tags(wanted: &Desired, there: &Found) -> Option<FieldChange> {
 
 /// The resources of ours that one needs.
 pub(super) fn needs(resource: &Resource) -> Vec<&ResourceName> {
-    let ours = |reference| match reference {
-        &Ref::Ours(ref name) => Some(name),
-        Ref::Theirs(_) => None,
-    };
     resource.needs().into_iter().filter_map(ours).collect()
+}
+
+fn ours(reference: &Ref) -> Option<&ResourceName> {
+    match reference {
+        Ref::Ours(name) => Some(name),
+        Ref::Theirs(_) => None,
+    }
 }

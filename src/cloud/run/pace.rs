@@ -24,9 +24,9 @@ impl Default for Pace {
         Pace {
             first: Duration::from_millis(500),
             longest: Duration::from_secs(20),
-            patience: Duration::from_mins(5),
+            patience: Duration::from_secs(5 * 60),
             // A NAT gateway takes two to three minutes, a balancer up to five, an instance's end several.
-            readiness: Duration::from_mins(15),
+            readiness: Duration::from_secs(15 * 60),
             visibility: Duration::from_secs(40),
         }
     }
