@@ -2,6 +2,7 @@
 //! that is missing.
 
 mod arrows;
+mod aws;
 mod kube;
 mod sim;
 mod ssh;
