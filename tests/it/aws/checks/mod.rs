@@ -2,5 +2,10 @@
 
 mod fixtures;
 
+mod consistency;
 mod counting;
+mod faults;
+mod passing;
+mod permissions;
 mod server;
+mod stops;
