@@ -4,8 +4,11 @@ mod fixtures;
 
 mod consistency;
 mod counting;
+mod deletions;
 mod faults;
 mod passing;
 mod permissions;
 mod server;
+mod states;
 mod stops;
+mod targets;

@@ -1,25 +1,35 @@
 //! An HTTP proxy before moto that makes it more like AWS: slower, stricter, in pages, and not always well.
 //!
 //! - what goes wrong: `faults`, `gate`, `consistency`
+//! - what takes time: `states` and `targets`, `changes`, `readiness`; the states by `settling`
+//! - what is in the way of a deletion: `dependencies`, from what `world` sees; `leftovers`
 //! - what a test can look at: `journal`
 //! - what moto lacks: `permissions`, `launches`, `roles`
 //!
 //! `pipeline` has their order.
 
 mod call;
+mod changes;
 mod consistency;
+mod dependencies;
 mod faults;
 mod gate;
 mod journal;
 mod kinds;
 mod launches;
+mod leftovers;
 mod permissions;
 mod pipeline;
+mod readiness;
 mod reply;
 mod rest;
 mod roles;
 mod serve;
 mod settings;
+mod settling;
+mod states;
+mod targets;
+mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -32,6 +42,7 @@ pub use self::faults::{Fault, Faults};
 pub use self::gate::Moment;
 pub use self::journal::Entry;
 pub use self::settings::Settings;
+pub use self::states::Delays;
 
 use super::client::Client;
 

@@ -4,12 +4,16 @@ use std::sync::{Arc, Mutex};
 
 use super::super::client::{Answer, Client};
 use super::call::Call;
+use super::changes::Changes;
 use super::consistency::Consistency;
+use super::dependencies::Dependencies;
 use super::faults::Fault;
 use super::launches::{Launches, Template};
 use super::roles::Roles;
 use super::settings::Settings;
-use super::{launches, permissions};
+use super::states::{Delays, States};
+use super::targets::Targets;
+use super::{launches, leftovers, permissions, readiness};
 
 /// All that the proxy remembers between calls.
 pub struct Pipeline {
@@ -18,6 +22,10 @@ pub struct Pipeline {
     roles: Roles,
     consistency: Consistency,
     launches: Launches,
+    dependencies: Dependencies,
+    states: States,
+    targets: Targets,
+    changes: Changes,
 }
 
 impl Pipeline {
@@ -28,6 +36,10 @@ impl Pipeline {
             roles: Roles::default(),
             consistency: Consistency::default(),
             launches: Launches::default(),
+            dependencies: Dependencies::default(),
+            states: States::default(),
+            targets: Targets::default(),
+            changes: Changes::default(),
         }
     }
 
@@ -37,19 +49,26 @@ impl Pipeline {
             return answer;
         }
         let moto = self.roles.client(&call, &self.moto);
+        let delays = self.settings.lock().unwrap().delays;
         let template = launches::template(&call, &moto).await;
         self.launches.fill_in(&mut call, &template);
-        if let Some(answer) = self.instead(&call, &template, &moto).await {
+        if let Some(answer) = self.instead(&call, &template, &moto, &delays).await {
             return answer;
         }
-        let answer = self.forward(&mut call, &template, &moto).await;
+        let answer = self.forward(&mut call, &template, &moto, &delays).await;
         self.consistency.note(&call, fault, &answer);
         self.roles.remember(&call, &answer);
         answer
     }
 
     /// What is answered without moto.
-    async fn instead(&mut self, call: &Call, template: &Template, moto: &Client) -> Option<Answer> {
+    async fn instead(
+        &mut self,
+        call: &Call,
+        template: &Template,
+        moto: &Client,
+        delays: &Delays,
+    ) -> Option<Answer> {
         let profile = template.profile.as_ref().map(|(_, name)| name.as_str());
         if let Some(answer) = self.consistency.refuse(call, profile) {
             return Some(answer);
@@ -57,13 +76,34 @@ impl Pipeline {
         if let Some(answer) = permissions::simulate(call, &self.settings.lock().unwrap().denied) {
             return Some(answer);
         }
-        self.launches.answer(call, moto).await
+        if let Some(answer) = self.changes.refuse(call) {
+            return Some(answer);
+        }
+        if let Some(answer) = self.launches.answer(call, moto).await {
+            return Some(answer);
+        }
+        if let Some(answer) = readiness::refuse(call, moto, &mut self.states, delays).await {
+            return Some(answer);
+        }
+        self.dependencies.refuse(call, moto, &mut self.states, delays).await
     }
 
     /// Asks moto, and makes of its answer what AWS would have said.
-    async fn forward(&mut self, call: &mut Call, template: &Template, moto: &Client) -> Answer {
+    async fn forward(
+        &mut self,
+        call: &mut Call,
+        template: &Template,
+        moto: &Client,
+        delays: &Delays,
+    ) -> Answer {
+        let wanted = self.states.ask_for_all(call);
         let mut answer = call.forward(moto).await;
+        leftovers::clear(call, moto, &mut self.states, delays, &mut answer).await;
         self.consistency.unlist(call, &mut answer);
+        self.states.rewrite(call, &wanted, delays, &mut answer);
+        let unhealthy = self.settings.lock().unwrap().unhealthy.clone();
+        self.targets.rewrite(call, moto, &unhealthy, delays, &mut answer).await;
+        self.changes.rewrite(call, delays.change, &mut answer);
         self.launches.rewrite(call, template, &mut self.settings.lock().unwrap().console, &mut answer);
         answer
     }

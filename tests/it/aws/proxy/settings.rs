@@ -4,18 +4,28 @@ use std::collections::BTreeSet;
 
 use super::faults::Faults;
 use super::launches::Console;
+use super::states::Delays;
 
 pub struct Settings {
     pub faults: Faults,
+    pub delays: Delays,
     /// Permissions that the caller does not have, such as `ec2:CreateVpc`.
     pub denied: BTreeSet<String>,
+    /// Targets, by id, whose health checks fail.
+    pub unhealthy: BTreeSet<String>,
     /// What an instance says on its console.
     pub console: Console,
 }
 
 impl Default for Settings {
-    /// Nothing going wrong.
+    /// Slow as AWS is slow, with nothing going wrong.
     fn default() -> Settings {
-        Settings { faults: Faults::none(), denied: BTreeSet::new(), console: Box::new(|_| None) }
+        Settings {
+            faults: Faults::none(),
+            delays: Delays::all(2),
+            denied: BTreeSet::new(),
+            unhealthy: BTreeSet::new(),
+            console: Box::new(|_| None),
+        }
     }
 }
