@@ -3,11 +3,14 @@
 //! - what goes wrong: `faults`, `gate`, `consistency`
 //! - what takes time: `states` and `targets`, `changes`, `readiness`; the states by `settling`
 //! - what is in the way of a deletion: `dependencies`, from what `world` sees; `leftovers`
+//! - what may be repeated: `tokens`, `twins`
 //! - what a test can look at: `journal`
-//! - what moto lacks: `permissions`, `launches`, `roles`
+//! - lists: `pages`, `records`
+//! - what moto lacks: `permissions`, `launches`, `versions`, `scaling`, `absent`, `roles`
 //!
 //! `pipeline` has their order.
 
+mod absent;
 mod call;
 mod changes;
 mod consistency;
@@ -18,17 +21,23 @@ mod journal;
 mod kinds;
 mod launches;
 mod leftovers;
+mod pages;
 mod permissions;
 mod pipeline;
 mod readiness;
+mod records;
 mod reply;
 mod rest;
 mod roles;
+mod scaling;
 mod serve;
 mod settings;
 mod settling;
 mod states;
 mod targets;
+mod tokens;
+mod twins;
+mod versions;
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr};

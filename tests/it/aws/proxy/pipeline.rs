@@ -10,18 +10,26 @@ use super::dependencies::Dependencies;
 use super::faults::Fault;
 use super::launches::{Launches, Template};
 use super::roles::Roles;
+use super::scaling::Scaling;
 use super::settings::Settings;
 use super::states::{Delays, States};
 use super::targets::Targets;
-use super::{launches, leftovers, permissions, readiness};
+use super::tokens::{Tokened, Tokens};
+use super::twins::Twins;
+use super::versions::Versions;
+use super::{absent, launches, leftovers, pages, permissions, readiness, records};
 
 /// All that the proxy remembers between calls.
 pub struct Pipeline {
     moto: Client,
     settings: Arc<Mutex<Settings>>,
     roles: Roles,
+    tokens: Tokens,
     consistency: Consistency,
     launches: Launches,
+    versions: Versions,
+    scaling: Scaling,
+    twins: Twins,
     dependencies: Dependencies,
     states: States,
     targets: Targets,
@@ -34,8 +42,12 @@ impl Pipeline {
             moto,
             settings,
             roles: Roles::default(),
+            tokens: Tokens::default(),
             consistency: Consistency::default(),
             launches: Launches::default(),
+            versions: Versions::default(),
+            scaling: Scaling::default(),
+            twins: Twins::default(),
             dependencies: Dependencies::default(),
             states: States::default(),
             targets: Targets::default(),
@@ -44,10 +56,20 @@ impl Pipeline {
     }
 
     /// `fault`: what becomes of the things that the call creates.
-    pub async fn answer(&mut self, mut call: Call, fault: Fault) -> Answer {
+    pub async fn answer(&mut self, call: Call, fault: Fault) -> Answer {
         if let Some(answer) = permissions::refuse(&call, &self.settings.lock().unwrap().denied) {
             return answer;
         }
+        let tokened = Tokened::of(&call);
+        if let Some(answer) = self.tokens.recall(&call, tokened.as_ref()) {
+            return answer;
+        }
+        let answer = self.first_time(call, fault).await;
+        self.tokens.remember(tokened, &answer);
+        answer
+    }
+
+    async fn first_time(&mut self, mut call: Call, fault: Fault) -> Answer {
         let moto = self.roles.client(&call, &self.moto);
         let delays = self.settings.lock().unwrap().delays;
         let template = launches::template(&call, &moto).await;
@@ -57,6 +79,7 @@ impl Pipeline {
         }
         let answer = self.forward(&mut call, &template, &moto, &delays).await;
         self.consistency.note(&call, fault, &answer);
+        self.twins.remember(&call, &answer);
         self.roles.remember(&call, &answer);
         answer
     }
@@ -79,7 +102,20 @@ impl Pipeline {
         if let Some(answer) = self.changes.refuse(call) {
             return Some(answer);
         }
+        let longest = self.settings.lock().unwrap().page;
+        if let Some(answer) = records::answer(call, moto, longest).await {
+            return Some(answer);
+        }
         if let Some(answer) = self.launches.answer(call, moto).await {
+            return Some(answer);
+        }
+        if let Some(answer) = self.versions.answer(call, moto).await {
+            return Some(answer);
+        }
+        if let Some(answer) = self.scaling.answer(call, moto).await {
+            return Some(answer);
+        }
+        if let Some(answer) = self.twins.answer(call, moto).await {
             return Some(answer);
         }
         if let Some(answer) = readiness::refuse(call, moto, &mut self.states, delays).await {
@@ -96,10 +132,18 @@ impl Pipeline {
         moto: &Client,
         delays: &Delays,
     ) -> Answer {
+        let longest = self.settings.lock().unwrap().page;
+        let page = match pages::ask_for_all(call, longest) {
+            Ok(page) => page,
+            Err(refusal) => return *refusal,
+        };
         let wanted = self.states.ask_for_all(call);
         let mut answer = call.forward(moto).await;
+        absent::rewrite(call, &mut answer);
+        self.versions.rewrite(call, &mut answer);
         leftovers::clear(call, moto, &mut self.states, delays, &mut answer).await;
         self.consistency.unlist(call, &mut answer);
+        pages::cut(page.as_ref(), &mut answer);
         self.states.rewrite(call, &wanted, delays, &mut answer);
         let unhealthy = self.settings.lock().unwrap().unhealthy.clone();
         self.targets.rewrite(call, moto, &unhealthy, delays, &mut answer).await;

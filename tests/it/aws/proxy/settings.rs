@@ -15,6 +15,8 @@ pub struct Settings {
     pub unhealthy: BTreeSet<String>,
     /// What an instance says on its console.
     pub console: Console,
+    /// The longest page of a list.
+    pub page: usize,
 }
 
 impl Default for Settings {
@@ -26,6 +28,7 @@ impl Default for Settings {
             denied: BTreeSet::new(),
             unhealthy: BTreeSet::new(),
             console: Box::new(|_| None),
+            page: 5,
         }
     }
 }

@@ -1,0 +1,50 @@
+//! What moto forgets of a launch.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::super::Cloud;
+use super::super::proxy::Delays;
+use super::fixtures::{instance, launch, subnet, template, vpc};
+
+#[tokio::test]
+async fn a_launch_has_the_profile_and_the_maintenance_options_of_its_template() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    let subnet = subnet(&client, &vpc(&client).await).await;
+    client.iam("CreateInstanceProfile", &[("InstanceProfileName", "node")]).await.ok();
+    let data = [
+        ("LaunchTemplateData.IamInstanceProfile.Name", "node"),
+        ("LaunchTemplateData.MaintenanceOptions.AutoRecovery", "disabled"),
+    ];
+    let template = template(&client, "node", &data).await;
+    let id = instance(&client, &subnet, &[("LaunchTemplate.LaunchTemplateId", &template)]).await;
+    let named = [("InstanceId.1", id.as_str())];
+    let shown = client.ec2("DescribeInstances", &named).await.ok();
+    assert!(shown.one("arn").ends_with(":instance-profile/node"));
+    assert_eq!(shown.one("autoRecovery"), "disabled");
+    let modify = [("InstanceId", id.as_str()), ("AutoRecovery", "default")];
+    client.ec2("ModifyInstanceMaintenanceOptions", &modify).await.ok();
+    assert_eq!(client.ec2("DescribeInstances", &named).await.ok().one("autoRecovery"), "default");
+    let own = instance(&client, &subnet, &[("MaintenanceOptions.AutoRecovery", "disabled")]).await;
+    let shown = client.ec2("DescribeInstances", &[("InstanceId.1", &own)]).await.ok();
+    assert_eq!(shown.one("autoRecovery"), "disabled");
+    let unknown = launch(&subnet, &[("IamInstanceProfile.Name", "none")]);
+    let refused = client.ec2("RunInstances", &unknown).await;
+    assert_eq!((refused.status, refused.error().as_deref()), (400, Some("InvalidParameterValue")));
+}
+
+#[tokio::test]
+async fn an_instance_says_on_its_console_what_the_test_wants() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    cloud.proxy.set(|settings| settings.delays = Delays::none());
+    let id = instance(&client, &subnet(&client, &vpc(&client).await).await, &[]).await;
+    let said = async || {
+        let answer = client.ec2("GetConsoleOutput", &[("InstanceId", &id)]).await.ok();
+        String::from_utf8(BASE64_STANDARD.decode(answer.one("output")).unwrap()).unwrap()
+    };
+    assert_eq!(said().await, "");
+    cloud.proxy.set(|settings| settings.console = Box::new(|id| Some(format!("host key of {id}"))));
+    assert_eq!(said().await, format!("host key of {id}"));
+}
