@@ -32,6 +32,11 @@ need_build() {
   need_rust
 }
 
+# What the tests against an emulator of AWS need; they install it, moto, below the cache directory.
+need_moto() {
+  need_packages python3-venv
+}
+
 # What lab machines need of the machine they run on.
 need_lab() {
   need_packages debootstrap systemd-container iproute2 nftables iptables procps util-linux

@@ -40,6 +40,10 @@ impl Client {
         Client { region: region.into(), ..self.clone() }
     }
 
+    pub fn in_account(&self, account: &str) -> Client {
+        Client { account: Some(account.into()), ..self.clone() }
+    }
+
     pub async fn ec2(&self, action: &str, params: &[(&str, &str)]) -> Answer {
         self.query(Service::Ec2, action, params).await
     }
@@ -96,11 +100,6 @@ impl Client {
 
     pub async fn get(&self, service: Service, path: &str) -> Answer {
         self.rest(service, Method::GET, path, "").await
-    }
-
-    /// A call of moto's own.
-    pub async fn control(&self, path: &str) {
-        self.rest(Service::Other, Method::POST, path, "").await.ok();
     }
 
     /// What every call has.

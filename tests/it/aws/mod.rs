@@ -6,13 +6,14 @@
 mod census;
 mod client;
 mod install;
-mod lifecycle;
 mod moto;
 mod proxy;
 mod service;
 mod xml;
 
 mod checks;
+
+use std::sync::Arc;
 
 use client::Client;
 use moto::Moto;
@@ -23,12 +24,14 @@ pub struct Cloud {
     /// The truth: moto, past the proxy.
     pub moto: Client,
     pub proxy: Proxy,
+    _server: Arc<Moto>,
 }
 
 impl Cloud {
     /// None, with the reason on stderr, where moto cannot be had.
     pub fn start() -> Option<Cloud> {
-        let moto = Moto::shared()?.account();
-        Some(Cloud { proxy: Proxy::start(&moto), moto })
+        let server = Moto::shared()?;
+        let moto = server.account();
+        Some(Cloud { proxy: Proxy::start(&moto), moto, _server: server })
     }
 }

@@ -1,24 +1,26 @@
 //! moto's server: an ordinary child process on a loopback port.
 //!
-//! One for the whole run of the test binary ([`Moto::shared`]), since each takes up to 400 MB. Tests keep out of each
-//! other's way by accounts: [`Moto::account`] is one that nobody else has. Regions would not do, because IAM, Route 53
-//! and the names of S3 buckets have none.
+//! One serves many tests ([`Moto::shared`]), since it takes a second to start and hundreds of megabytes. They keep out
+//! of each other's way by accounts: [`Moto::account`] is one that nobody else has. Regions would not do, because IAM and
+//! Route 53 have none. The names of S3's buckets are taken in all accounts, as in AWS.
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use http::Method;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::client::Client;
 use super::install;
+use super::service::Service;
 
 /// Without these, some calls that AWS refuses are accepted, and AWS's own policies are not there.
 const ENVIRONMENT: [&str; 4] = [
@@ -28,8 +30,8 @@ const ENVIRONMENT: [&str; 4] = [
     "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION",
 ];
 
-/// The server ends with its standard input, and so with this process, however that ends: a shared server belongs to
-/// a static, which is never dropped.
+/// The server ends with its standard input, and so with this process, however that ends: the last shared one belongs
+/// to a static, which is never dropped.
 const PROGRAM: &str = "
 import os, sys, threading
 def end_with_the_tests():
@@ -42,21 +44,27 @@ main(sys.argv[1:])
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// moto keeps every account for good, 10 MB at least; after so many, the tests to come have a new server.
+const ACCOUNTS: u64 = 24;
+
 pub struct Moto {
     address: SocketAddr,
     child: Child,
+    accounts: AtomicU64,
 }
 
 impl Moto {
-    /// The server of this run. None, with the reason on stderr, where moto cannot be had.
-    pub fn shared() -> Option<&'static Moto> {
-        static SHARED: OnceLock<Option<Moto>> = OnceLock::new();
-        let shared = SHARED.get_or_init(Moto::start);
-        if shared.is_none() {
-            // Said for every test that does not run.
-            let _ = python();
+    /// The server that tests share at this time; it ends with the last of them. None, with the reason on stderr,
+    /// where moto cannot be had.
+    pub fn shared() -> Option<Arc<Moto>> {
+        static SHARED: Mutex<Option<Arc<Moto>>> = Mutex::new(None);
+        // A panic elsewhere, such as that of a server that does not start, leaves nothing half done here.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |moto: &Arc<Moto>| moto.accounts.load(Ordering::SeqCst) >= ACCOUNTS;
+        if shared.as_ref().is_none_or(full) {
+            *shared = Moto::start().map(Arc::new);
         }
-        shared.as_ref()
+        shared.clone()
     }
 
     /// A server of its own, for tests of what concerns all accounts, such as [`Moto::reset`].
@@ -77,7 +85,8 @@ impl Moto {
             .envs(ENVIRONMENT.map(|name| (name, "true")));
         let child =
             command.stdin(Stdio::piped()).stdout(log()).stderr(log()).process_group(0).spawn().unwrap();
-        let mut moto = Moto { address: (Ipv4Addr::LOCALHOST, port).into(), child };
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        let mut moto = Moto { address, child, accounts: AtomicU64::new(0) };
         moto.comes_up().then_some(moto)
     }
 
@@ -95,20 +104,23 @@ impl Moto {
 
     /// Calls to an account that nothing has used yet; there is nothing in it but AWS's own.
     pub fn account(&self) -> Client {
-        static NEXT: AtomicU64 = AtomicU64::new(100_000_000_001);
-        let account = NEXT.fetch_add(1, Ordering::SeqCst).to_string();
-        Client::new(self.address, Some(account), "eu-central-1")
+        let account = 100_000_000_001 + self.accounts.fetch_add(1, Ordering::SeqCst);
+        Client::new(self.address, Some(account.to_string()), "eu-central-1")
     }
 
     /// Empties every account, those of other tests too.
     pub async fn reset(&self) {
-        self.account().control("/moto-api/reset").await;
+        self.control("/moto-api/reset").await;
     }
 
     /// The identifiers made from here on are the same in every run, where only one test uses the server, and has
     /// looked at its account: moto makes what AWS has in one at the first look.
     pub async fn seed(&self, seed: u64) {
-        self.account().control(&format!("/moto-api/seed?a={seed}")).await;
+        self.control(&format!("/moto-api/seed?a={seed}")).await;
+    }
+
+    async fn control(&self, path: &str) {
+        Client::new(self.address, None, "").rest(Service::Other, Method::POST, path, "").await.ok();
     }
 
     pub fn process(&self) -> u32 {
@@ -123,7 +135,7 @@ impl Drop for Moto {
     }
 }
 
-fn python() -> Option<camino::Utf8PathBuf> {
+fn python() -> Option<Utf8PathBuf> {
     let python = install::python();
     if let Err(reason) = &python {
         eprintln!("skipped: {reason}");

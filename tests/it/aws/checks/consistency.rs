@@ -1,4 +1,4 @@
-//! (a) What was just created may not be found, or not be listed, for a while.
+//! What was just created may not be found, or not be listed, for a while.
 
 use super::super::Cloud;
 use super::super::proxy::{Fault, Faults};

@@ -1,4 +1,4 @@
-//! (g) What moto forgets of a launch.
+//! What moto forgets of a launch.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

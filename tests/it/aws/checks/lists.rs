@@ -1,4 +1,4 @@
-//! (f) Lists come in pages; (e) the journal has every call.
+//! Lists come in pages; the journal has every call.
 
 use http::Method;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! (g) Calls that moto does not implement, and things it does not miss.
+//! Calls that moto does not implement, and things it does not miss.
 
 use super::super::Cloud;
 use super::super::proxy::Delays;

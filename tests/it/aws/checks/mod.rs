@@ -1,6 +1,6 @@
 //! Tests of the harness itself: each fails without the part that it is about.
 
-pub(super) mod fixtures;
+mod fixtures;
 
 mod consistency;
 mod counting;

@@ -1,4 +1,4 @@
-//! (g) Permissions and dry runs.
+//! Permissions and dry runs.
 
 use super::super::Cloud;
 use super::super::census::census;
@@ -28,5 +28,5 @@ async fn a_dry_run_makes_nothing() {
     let params = [("CidrBlock", "10.0.0.0/16"), ("DryRun", "true")];
     let answer = cloud.proxy.client().ec2("CreateVpc", &params).await;
     assert_eq!((answer.status, answer.error().as_deref()), (412, Some("DryRunOperation")));
-    assert!(census(&cloud.moto, "/").await.is_empty());
+    assert!(census(&cloud.moto, "/keelwright").await.is_empty());
 }

@@ -1,4 +1,4 @@
-//! (c, f) Record sets of Route 53.
+//! Record sets of Route 53.
 
 use http::Method;
 

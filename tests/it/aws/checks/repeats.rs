@@ -1,4 +1,4 @@
-//! (d) A call that is repeated with its token makes nothing new.
+//! A call that is repeated with its token makes nothing new.
 
 use http::Method;
 
@@ -32,7 +32,7 @@ async fn the_same_token_gives_the_same_answer() {
         params.push(other);
         assert_eq!(client.ec2(action, &params).await.error().as_deref(), MISMATCH, "{action}");
     }
-    let there = census(&cloud.moto, "/").await;
+    let there = census(&cloud.moto, "/keelwright").await;
     let count = |kind| there.get(&kind).map_or(0, Vec::len);
     // One volume is the instance's own.
     assert_eq!(
@@ -50,7 +50,7 @@ async fn a_lost_reply_is_given_to_whoever_asks_again() {
     let params = launch(&subnet, &[("ClientToken", "once")]);
     assert!(client.try_query(Service::Ec2, "RunInstances", &params).await.is_err());
     let id = client.ec2("RunInstances", &params).await.ok().one("instanceId");
-    assert_eq!(census(&cloud.moto, "/").await[&Kind::Instance][0].id, id);
+    assert_eq!(census(&cloud.moto, "/keelwright").await[&Kind::Instance][0].id, id);
     assert_eq!(cloud.moto.ec2("DescribeInstances", &[]).await.ok().all("instanceId").len(), 1);
 }
 
@@ -107,7 +107,7 @@ async fn load_balancing_gives_back_what_is_there() {
     assert_eq!(listen(&group).await.ok().one("ListenerArn"), listener);
     let other = target_group(&client, &vpc, "other").await;
     assert_eq!(listen(&other).await.error().as_deref(), Some("DuplicateListener"));
-    let there = census(&cloud.moto, "/").await;
+    let there = census(&cloud.moto, "/keelwright").await;
     assert_eq!(
         [Kind::LoadBalancer, Kind::TargetGroup, Kind::Listener].map(|kind| there[&kind].len()),
         [1, 2, 1]

@@ -1,4 +1,4 @@
-//! (b) Things take as many looks as the test says to become what they are to be, and to go.
+//! Things take as many looks as the test says to become what they are to be, and to go.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! (b) Targets are unused, initial, healthy or not, draining, gone.
+//! Targets are unused, initial, healthy or not, draining, gone.
 
 use super::super::Cloud;
 use super::super::client::Client;

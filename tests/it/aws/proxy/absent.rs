@@ -1,4 +1,4 @@
-//! (g) Things asked for by id that are not there: an error of AWS, an empty list or worse of moto.
+//! Things asked for by id that are not there: an error of AWS, an empty list or worse of moto.
 
 use super::super::client::Answer;
 use super::call::Call;

@@ -26,9 +26,7 @@ pub struct Call {
     pub params: Params,
     /// The service in the scope of the credentials.
     scope: String,
-    access_key: String,
-    /// With credentials from STS: moto knows their account.
-    temporary: bool,
+    pub access_key: String,
     method: Method,
     path: String,
     headers: HeaderMap,
@@ -58,7 +56,6 @@ impl Call {
             params,
             scope: part(3),
             access_key: part(0),
-            temporary: head.headers.contains_key("x-amz-security-token"),
             method: head.method,
             path,
             headers: head.headers,
@@ -110,16 +107,6 @@ impl Call {
         }
     }
 
-    /// A client of the caller's account and region.
-    pub fn client(&self, moto: &Client) -> Client {
-        Client {
-            address: moto.address,
-            account: if self.temporary { None } else { moto.account.clone() },
-            region: self.region.clone(),
-            access_key: self.access_key.clone(),
-        }
-    }
-
     /// Passes it on as it came, but for changes of the parameters of a form.
     pub async fn forward(&self, moto: &Client) -> Answer {
         let body = match self.service.protocol() {
@@ -133,7 +120,7 @@ impl Call {
             Request::builder().method(self.method.clone()).uri(&self.path).body(Full::new(body)).unwrap();
         *request.headers_mut() = self.headers.clone();
         HOP.iter().for_each(|name| drop(request.headers_mut().remove(*name)));
-        if let Some(account) = self.client(moto).account {
+        if let Some(account) = &moto.account {
             request.headers_mut().insert("x-moto-account-id", account.parse().unwrap());
         }
         moto.send(request).await.unwrap_or_else(|error| panic!("moto, asked for {}: {error}", self.name()))

@@ -1,4 +1,4 @@
-//! (b) Changes of Route 53: each has an id of its own and is `PENDING` for a while.
+//! Changes of Route 53: each has an id of its own and is `PENDING` for a while.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! (a) Eventual consistency: what was just created is not found, or not listed, for a while.
+//! Eventual consistency: what was just created is not found, or not listed, for a while.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! (c) What AWS does not delete because something else needs it, and moto does.
+//! What AWS does not delete because something else needs it, and moto does.
 
 use super::super::client::{Answer, Client};
 use super::super::xml;

@@ -1,4 +1,4 @@
-//! (a) The moment at which a test kills the tool: the proxy says that it has come, and holds everything after it.
+//! The moment at which a test kills the tool: the proxy says that it has come, and holds everything after it.
 
 use std::time::Duration;
 

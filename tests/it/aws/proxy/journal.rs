@@ -1,4 +1,4 @@
-//! (e) Every call in the order in which it came, for assertions about order, number and parameters.
+//! Every call in the order in which it came, for assertions about order, number and parameters.
 
 use std::sync::{Arc, Mutex};
 

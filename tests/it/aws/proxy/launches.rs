@@ -1,4 +1,4 @@
-//! (g) What moto forgets of the launch of an instance: its template's profile, its maintenance options, its console.
+//! What moto forgets of the launch of an instance: its template's profile, its maintenance options, its console.
 
 use std::collections::BTreeMap;
 

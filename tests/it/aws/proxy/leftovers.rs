@@ -1,4 +1,4 @@
-//! (c) What moto leaves behind and AWS does not: interfaces of what is gone, and their addresses.
+//! What moto leaves behind and AWS does not: interfaces of what is gone, and their addresses.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::states::{Delays, States};
 use super::world;
 
 pub async fn clear(call: &Call, moto: &Client, states: &mut States, delays: &Delays, answer: &mut Answer) {
-    if answer.status >= 3 {
+    if answer.status >= 300 {
         return;
     }
     match call.name().as_str() {

@@ -1,4 +1,14 @@
 //! An HTTP proxy before moto that makes it more like AWS: slower, stricter, in pages, and not always well.
+//!
+//! - what goes wrong: `faults`, `gate`, `consistency`
+//! - what takes time: `states` and `targets`, `changes`, `readiness`; the states by `settling`
+//! - what is in the way of a deletion: `dependencies`, from what `world` sees; `leftovers`
+//! - what may be repeated: `tokens`, `twins`
+//! - what a test can look at: `journal`
+//! - lists: `pages`, `records`
+//! - what moto lacks: `permissions`, `launches`, `versions`, `scaling`, `absent`, `roles`
+//!
+//! `pipeline` has their order.
 
 mod absent;
 mod call;
@@ -18,6 +28,7 @@ mod readiness;
 mod records;
 mod reply;
 mod rest;
+mod roles;
 mod scaling;
 mod serve;
 mod settings;

@@ -1,4 +1,4 @@
-//! (f) Lists come in pages, as short as they can be.
+//! Lists come in pages, as short as they can be.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -103,9 +103,6 @@ pub fn ask_for_all(call: &mut Call, longest: usize) -> Result<Option<Page>, Box<
     let of = |list: &&(&Style, &str, &str, &[&str])| {
         list.0.service == call.service.name() && list.1 == call.action && !names_single(call, list.3)
     };
-    if !call.name().is_empty() {
-        return Ok(None);
-    }
     let Some((style, _, list, _)) = LISTS.iter().find(of) else { return Ok(None) };
     let size =
         call.params.remove(style.size).and_then(|size| size.parse().ok()).unwrap_or(longest).min(longest);

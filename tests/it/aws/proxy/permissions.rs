@@ -1,4 +1,4 @@
-//! (g) What the test does not permit, and dry runs, of which moto carries out all but one.
+//! What the test does not permit, and dry runs, some of which moto takes for the real thing.
 
 use std::collections::BTreeSet;
 

@@ -9,6 +9,7 @@ use super::consistency::Consistency;
 use super::dependencies::Dependencies;
 use super::faults::Fault;
 use super::launches::{Launches, Template};
+use super::roles::Roles;
 use super::scaling::Scaling;
 use super::settings::Settings;
 use super::states::{Delays, States};
@@ -22,6 +23,7 @@ use super::{absent, launches, leftovers, pages, permissions, readiness, records}
 pub struct Pipeline {
     moto: Client,
     settings: Arc<Mutex<Settings>>,
+    roles: Roles,
     tokens: Tokens,
     consistency: Consistency,
     launches: Launches,
@@ -39,6 +41,7 @@ impl Pipeline {
         Pipeline {
             moto,
             settings,
+            roles: Roles::default(),
             tokens: Tokens::default(),
             consistency: Consistency::default(),
             launches: Launches::default(),
@@ -67,7 +70,7 @@ impl Pipeline {
     }
 
     async fn first_time(&mut self, mut call: Call, fault: Fault) -> Answer {
-        let moto = call.client(&self.moto);
+        let moto = self.roles.client(&call, &self.moto);
         let delays = self.settings.lock().unwrap().delays;
         let template = launches::template(&call, &moto).await;
         self.launches.fill_in(&mut call, &template);
@@ -77,6 +80,7 @@ impl Pipeline {
         let answer = self.forward(&mut call, &template, &moto, &delays).await;
         self.consistency.note(&call, fault, &answer);
         self.twins.remember(&call, &answer);
+        self.roles.remember(&call, &answer);
         answer
     }
 
@@ -134,7 +138,7 @@ impl Pipeline {
             Err(refusal) => return *refusal,
         };
         let wanted = self.states.ask_for_all(call);
-        let mut answer = call.forward(&self.moto).await;
+        let mut answer = call.forward(moto).await;
         absent::rewrite(call, &mut answer);
         self.versions.rewrite(call, &mut answer);
         leftovers::clear(call, moto, &mut self.states, delays, &mut answer).await;

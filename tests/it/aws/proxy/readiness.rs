@@ -1,4 +1,4 @@
-//! (b) What AWS does not do with things that are not ready, and moto does.
+//! What AWS does not do with things that are not ready, and moto does.
 
 use super::super::client::{Answer, Client};
 use super::super::xml;

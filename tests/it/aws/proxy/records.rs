@@ -1,4 +1,4 @@
-//! (c, f) Record sets of Route 53: changes that contradict what is there are refused, and lists come in pages that may
+//! Record sets of Route 53: changes that contradict what is there are refused, and lists come in pages that may
 //! end between records of one name.
 
 use roxmltree::Node;

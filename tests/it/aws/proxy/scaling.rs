@@ -1,4 +1,4 @@
-//! (g) What moto lacks of auto scaling: names taken, sizes that contradict, hooks answered, instance refreshes.
+//! What moto lacks of auto scaling: names taken, sizes that contradict, hooks answered, instance refreshes.
 
 use std::collections::BTreeMap;
 

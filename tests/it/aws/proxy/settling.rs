@@ -1,4 +1,4 @@
-//! (b) A state that changes shows another one for so many looks first.
+//! A state that changes shows another one for so many looks first.
 
 use std::collections::BTreeMap;
 

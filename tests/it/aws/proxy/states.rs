@@ -1,4 +1,4 @@
-//! (b) Things of EC2 and load balancers take a while to become what they are to be, and to go.
+//! Things of EC2 and load balancers take a while to become what they are to be, and to go.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! (b) The health of targets: `unused` without a listener, `initial`, `healthy`, `draining`, gone.
+//! The health of targets: `unused` without a listener, `initial`, `healthy`, `draining`, gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

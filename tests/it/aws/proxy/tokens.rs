@@ -1,4 +1,4 @@
-//! (d) Idempotency: a call that is repeated with its token has the answer that it had.
+//! Idempotency: a call that is repeated with its token has the answer that it had.
 
 use std::collections::BTreeMap;
 

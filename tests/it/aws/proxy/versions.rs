@@ -1,4 +1,4 @@
-//! (g) Deleting versions of launch templates, which moto cannot.
+//! Deleting versions of launch templates, which moto cannot.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! (c) What there is in moto, as far as it can be in the way of a deletion.
+//! What there is in moto, as far as it can be in the way of a deletion.
 
 use roxmltree::Node;
 
