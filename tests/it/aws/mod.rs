@@ -6,6 +6,7 @@
 mod census;
 mod client;
 mod install;
+mod lifecycle;
 mod moto;
 mod proxy;
 mod service;

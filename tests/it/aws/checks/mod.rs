@@ -1,6 +1,6 @@
 //! Tests of the harness itself: each fails without the part that it is about.
 
-mod fixtures;
+pub(super) mod fixtures;
 
 mod consistency;
 mod counting;
