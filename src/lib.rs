@@ -15,12 +15,15 @@
 //! - [`render`] PURE: text from embedded templates, YAML from values
 //! - [`exec`]: runs a plan through ports; real, simulated and recording adapters implement them
 //! - [`ssh`], [`kube`], [`bundle`], [`state`], [`lab`]: the adapters that touch the world
+//! - [`cloud`]: machines, networks and balancers that keelwright makes itself: what is wanted and the plan PURE,
+//!   the rest through a port
 //! - [`sim`]: a simulated fleet behind the same ports
 //! - [`cli`]: one file per command; the only place that names a concrete adapter
 
 pub mod blueprint;
 pub mod bundle;
 pub mod cli;
+pub mod cloud;
 pub mod command;
 pub mod digest;
 pub mod exec;

@@ -1,6 +1,7 @@
 //! What the operator wrote: an inventory, parsed and checked in one go. Once you hold an
 //! [`Inventory`], it is valid.
 
+mod aws;
 mod check;
 mod diagnostic;
 mod hooks;
@@ -11,6 +12,7 @@ mod parse;
 mod schema;
 mod upgrade;
 
+pub use aws::*;
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use hooks::{Hook, HookHosts, HookPlace, HookPoint};
 pub use ids::{ClusterName, HostName, InvalidName};
@@ -19,6 +21,6 @@ pub use network::*;
 pub(crate) use parse::SIZE_LIMIT;
 #[cfg(test)]
 pub(crate) use parse::tests::MINIMAL;
-pub use parse::{Origin, parse};
+pub use parse::{Origin, parse, parse_wanted};
 pub use schema::inventory_schema;
 pub use upgrade::{Canary, UpgradePolicy};

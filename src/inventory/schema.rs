@@ -20,8 +20,8 @@ pub fn inventory_schema() -> String {
 
 macro_rules! shapes {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty,)* })*) => {$(
-        $(#[$doc])*
         #[derive(JsonSchema)]
+        $(#[$doc])*
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         #[allow(dead_code)]
         pub(super) struct $name { $($(#[$field_doc])* $field: $type,)* }
@@ -150,10 +150,12 @@ enum CountOrShare {
 #[allow(dead_code)]
 struct Duration(#[schemars(regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))] String);
 
+mod aws;
 mod upgrade;
 
 shapes! {
     /// A Kubernetes cluster as keelwright is to make and keep it.
+    #[schemars(extend("oneOf" = [{ "required": ["hosts"] }, { "required": ["provider", "aws"] }]))]
     ClusterFile {
         api_version: ApiVersion,
         kind: Kind,
@@ -163,7 +165,12 @@ shapes! {
         ssh: Option<SshDefaultsShape>,
         /// Bastions that `ssh.bastion` can refer to by name.
         bastions: Option<Vec<BastionShape>>,
-        hosts: Vec<HostShape>,
+        /// Who makes the machines. Default: nobody, they are named in `hosts`.
+        provider: Option<aws::ProviderShape>,
+        /// The machines; not with a provider, which makes them.
+        hosts: Option<Vec<HostShape>>,
+        /// With `provider: aws`: what is made there.
+        aws: Option<aws::AwsShape>,
         /// Where clients and nodes find the API: one of nodeLocal, external, vip. Default: a balancer on every node.
         endpoint: Option<EndpointShape>,
         network: Option<NetworkShape>,

@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::blueprint::{ClusterIdentity, HostTraits, UnitState, assign_pod_cidrs, host_blueprint};
-    use crate::inventory::{Origin, parse};
+    use crate::inventory::{MINIMAL, Origin, Wanted, parse, parse_wanted};
     use crate::release::catalog::release_of;
 
     fn is_cleaned(path: &str) -> bool {
@@ -148,8 +148,16 @@ mod tests {
         assert!(texts.len() > 10);
         for text in texts {
             let origin = Origin { file: "inventory.yaml", base: root, home: Some(root) };
-            let (inventory, _) =
-                parse(text.as_bytes(), &origin).unwrap_or_else(|problems| panic!("{problems}"));
+            let (wanted, _) =
+                parse_wanted(text.as_bytes(), &origin).unwrap_or_else(|problems| panic!("{problems}"));
+            let inventory = match wanted {
+                Wanted::Hosts(inventory) => *inventory,
+                // Machines that have been made are hosts like any other.
+                Wanted::Aws(wanted) => {
+                    let (made, _) = parse(MINIMAL.as_bytes(), &origin).unwrap();
+                    wanted.on(made.hosts, made.endpoint)
+                }
+            };
             let release = release_of(inventory.version).unwrap();
             let identity = ClusterIdentity { uid: "uid", etcd_token: "token" };
             let pods = assign_pod_cidrs(&inventory, &Default::default()).unwrap();

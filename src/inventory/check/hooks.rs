@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Rules;
+use crate::inventory::parse::draft::Provider;
 use crate::inventory::parse::path::Path;
-use crate::inventory::{Hook, HookHosts, HookPlace};
+use crate::inventory::{Hook, HookHosts, HookPlace, Role};
 
 impl Rules<'_> {
     pub(super) fn hooks(&self) {
@@ -54,7 +55,13 @@ impl Rules<'_> {
                 }
             }
             HookHosts::Roles(roles) => {
-                let any = self.draft.hosts.iter().any(|host| roles.iter().any(|role| host.has(*role)));
+                let any = match self.draft.provider {
+                    Provider::Hosts => {
+                        self.draft.hosts.iter().any(|host| roles.iter().any(|role| host.has(*role)))
+                    }
+                    // Always both, and never hosts for etcd alone.
+                    Provider::Aws => roles.iter().any(|role| *role != Role::Etcd),
+                };
                 if !any {
                     let message = format!("no host has a role of hook `{}`: it never runs", hook.name);
                     self.warning(&path.key("roles"), message, "name another role");

@@ -1,20 +1,20 @@
 //! Hosts: names, addresses, roles, etcd's members, labels and taints.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::{Rules, syntax};
 use crate::inventory::parse::draft::DraftHost;
 use crate::inventory::parse::path::Path;
 use crate::inventory::parse::scalar::quoted;
-use crate::inventory::{EtcdPlacement, Role};
+use crate::inventory::{EtcdPlacement, Role, Taint};
 
 /// Labels the kubelet sets itself; another value would be undone at its next start.
 const KUBELET_LABELS: &[&str] = &["kubernetes.io/hostname", "kubernetes.io/arch", "kubernetes.io/os"];
 /// What tells a control plane to everyone; follows from the role.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 /// Prefix of the labels and annotations keelwright keeps its own notes in.
-const OWN_PREFIX: &str = "keelwright.dev/";
+pub(super) const OWN_PREFIX: &str = "keelwright.dev/";
 /// etcd recommends at most this many voting members: each write waits for more than half.
 const MEMBER_LIMIT: usize = 7;
 
@@ -27,16 +27,16 @@ impl Rules<'_> {
         for (index, host) in self.draft.hosts.iter().enumerate() {
             self.roles(index, host);
             self.addresses(index, host);
-            self.labels(index, host);
-            self.taints(index, host);
+            self.labels_of_host(index, host);
+            self.taints(&Self::host(index).key("taints"), &host.taints);
         }
         self.families();
     }
 
     fn control_planes(&self) {
         let hosts = Path::root().key("hosts");
-        if self.context.is_broken("hosts") || self.draft.hosts.iter().any(|host| host.has(Role::ControlPlane))
-        {
+        let any = self.draft.hosts.iter().any(|host| host.has(Role::ControlPlane));
+        if any || self.context.is_broken("hosts") || self.context.is_broken("provider") {
             return;
         }
         let message = match self.draft.hosts.is_empty() {
@@ -170,40 +170,55 @@ impl Rules<'_> {
         }
     }
 
-    fn labels(&self, index: usize, host: &DraftHost) {
+    fn labels_of_host(&self, index: usize, host: &DraftHost) {
+        let path = Self::host(index).key("labels");
         for (key, value) in &host.labels {
-            let path = Self::host(index).key("labels").key(key);
-            let example = "for example example.org/disk: ssd";
-            if let Err(reason) = syntax::qualified_name(key) {
-                self.error(&path, format!("{} is not a label: {reason}", quoted(key)), example);
-            }
-            if let Err(reason) = syntax::label_value(value) {
-                self.error(&path, format!("{} is not a label's value: {reason}", quoted(value)), example);
-            }
-            if KUBELET_LABELS.contains(&key.as_str()) {
-                self.error(&path, "this label is set by the kubelet", "remove it");
-            } else if key == CONTROL_PLANE_LABEL && !host.has(Role::ControlPlane) {
-                self.error(
-                    &path,
-                    "this label belongs to hosts with role control-plane",
-                    "add the role, or remove it",
-                );
-            } else if key.starts_with(OWN_PREFIX) {
-                self.error(
-                    &path,
-                    format!("labels of {OWN_PREFIX} are keelwright's own"),
-                    "choose another prefix",
-                );
-            } else if !host.is_node() {
+            let path = path.key(key);
+            let owned = self.label(&path, key, value);
+            if key == CONTROL_PLANE_LABEL && !host.has(Role::ControlPlane) {
+                let message = "this label belongs to hosts with role control-plane";
+                self.error(&path, message, "add the role, or remove it");
+            } else if !owned && !host.is_node() {
                 self.error(&path, "a host with role etcd alone is not a node and has no labels", "remove it");
             }
         }
     }
 
-    fn taints(&self, index: usize, host: &DraftHost) {
+    /// Labels of nodes that are workers only.
+    pub(super) fn labels_of_workers(&self, path: &Path, labels: &BTreeMap<String, String>) {
+        for (key, value) in labels {
+            let path = path.key(key);
+            self.label(&path, key, value);
+            if key == CONTROL_PLANE_LABEL {
+                self.error(&path, "this label belongs to control planes", "remove it");
+            }
+        }
+    }
+
+    /// What any node's label has to keep; true when the label is somebody else's, which is reported.
+    fn label(&self, path: &Path, key: &str, value: &str) -> bool {
+        let example = "for example example.org/disk: ssd";
+        if let Err(reason) = syntax::qualified_name(key) {
+            self.error(path, format!("{} is not a label: {reason}", quoted(key)), example);
+        }
+        if let Err(reason) = syntax::label_value(value) {
+            self.error(path, format!("{} is not a label's value: {reason}", quoted(value)), example);
+        }
+        if KUBELET_LABELS.contains(&key) {
+            self.error(path, "this label is set by the kubelet", "remove it");
+        } else if key.starts_with(OWN_PREFIX) {
+            let message = format!("labels of {OWN_PREFIX} are keelwright's own");
+            self.error(path, message, "choose another prefix");
+        } else {
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn taints(&self, list: &Path, taints: &[Taint]) {
         let mut seen = BTreeSet::new();
-        for (position, taint) in host.taints.iter().enumerate() {
-            let path = Self::host(index).key("taints").index(position);
+        for (position, taint) in taints.iter().enumerate() {
+            let path = list.index(position);
             let example = "for example {key: dedicated, value: db, effect: NoSchedule}";
             if let Err(reason) = syntax::qualified_name(&taint.key) {
                 self.error(&path, format!("{} is not a taint's key: {reason}", quoted(&taint.key)), example);
@@ -227,38 +242,46 @@ impl Rules<'_> {
         }
         let members = self.draft.etcd_hosts().count();
         let stacked = self.draft.etcd.placement == EtcdPlacement::Stacked;
-        let (path, what) = match stacked {
-            true => (Path::root().key("hosts"), "control planes, each with an etcd member"),
-            false => (Path::root().key("hosts"), "hosts with role etcd"),
-        };
-        match members {
+        if members == 0 {
             // Without control planes there is nothing to add about stacked etcd.
-            0 if stacked => {}
-            0 => self.error(
-                &placement,
-                "etcd.placement is dedicated, but no host has role etcd",
-                "give 3 hosts `roles: [etcd]`, or use placement: stacked",
-            ),
-            2 => self.error(
-                &path,
-                format!("2 {what}: losing either one stops the cluster, so 2 are worse than 1"),
-                "use 1, 3, 5 or 7",
-            ),
-            n if n > MEMBER_LIMIT => {
-                self.error(&path, format!("{n} {what}: etcd is made for at most 7"), "use 1, 3, 5 or 7");
+            if !stacked {
+                let message = "etcd.placement is dedicated, but no host has role etcd";
+                let help = "give 3 hosts `roles: [etcd]`, or use placement: stacked";
+                self.error(&placement, message, help);
             }
-            n if n % 2 == 0 => {
-                let message =
-                    format!("{n} {what}: they tolerate {} failed, no more than {} would", (n - 1) / 2, n - 1);
-                if self.draft.allow_even_members {
-                    self.warning(&path, message, "go to an odd number when the change is done");
-                } else {
-                    let help = "use 1, 3, 5 or 7; while replacing a member, set etcd.allowEvenMembers: true";
-                    self.error(&path, message, help);
-                }
-            }
-            _ => {}
+            return;
         }
+        let what = if stacked { STACKED } else { "hosts with role etcd" };
+        let Some(message) = against_members(members, what) else { return };
+        let hosts = Path::root().key("hosts");
+        match members {
+            4 | 6 if self.draft.allow_even_members => {
+                self.warning(&hosts, message, "go to an odd number when the change is done");
+            }
+            4 | 6 => {
+                let help = "use 1, 3, 5 or 7; while replacing a member, set etcd.allowEvenMembers: true";
+                self.error(&hosts, message, help);
+            }
+            _ => self.error(&hosts, message, MEMBERS_HELP),
+        }
+    }
+}
+
+/// What stacked etcd is counted by.
+pub(super) const STACKED: &str = "control planes, each with an etcd member";
+pub(super) const MEMBERS_HELP: &str = "use 1, 3, 5 or 7";
+
+/// What speaks against that many members of etcd, at least 1; None: nothing.
+pub(super) fn against_members(members: usize, what: &str) -> Option<String> {
+    match members {
+        2 => Some(format!("2 {what}: losing either one stops the cluster, so 2 are worse than 1")),
+        n if n > MEMBER_LIMIT => Some(format!("{n} {what}: etcd is made for at most {MEMBER_LIMIT}")),
+        n if n % 2 == 0 => Some(format!(
+            "{n} {what}: they tolerate {} failed, no more than {} would",
+            n.saturating_sub(1) / 2,
+            n.saturating_sub(1)
+        )),
+        _ => None,
     }
 }
 

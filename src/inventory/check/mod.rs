@@ -1,5 +1,6 @@
 //! The rules that fields must keep together and by Kubernetes; one file per part of the inventory.
 
+mod aws;
 mod components;
 mod flags;
 mod hooks;
@@ -10,7 +11,7 @@ mod syntax;
 mod upgrade;
 
 use crate::inventory::parse::context::Context;
-use crate::inventory::parse::draft::Draft;
+use crate::inventory::parse::draft::{Draft, Provider};
 use crate::inventory::parse::path::Path;
 use crate::inventory::parse::tree::Node;
 use crate::release::{SUPPORTED, release_of};
@@ -44,10 +45,16 @@ impl Rules<'_> {
 pub(crate) fn check(draft: &Draft, root: &Node, context: &Context<'_>) {
     let rules = Rules { draft, root, context };
     rules.version();
-    rules.hosts();
-    rules.etcd();
+    rules.provider();
+    match draft.provider {
+        Provider::Hosts => {
+            rules.hosts();
+            rules.etcd();
+            rules.endpoint();
+        }
+        Provider::Aws => rules.aws(),
+    }
     rules.networks();
-    rules.endpoint();
     rules.names();
     rules.components();
     rules.upgrade();

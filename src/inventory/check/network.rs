@@ -20,8 +20,8 @@ const POD_BITS_MAX: u8 = 16;
 /// Ports that something else has on every node or control plane.
 const TAKEN_PORTS: &[u16] = &[22, 2379, 2380, 2381, 10248, 10249, 10250, 10256, 10257, 10259];
 /// `service-node-port-range` of the API server.
-const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
-const API_PORT: u16 = 6443;
+pub(super) const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+pub(super) const API_PORT: u16 = 6443;
 
 impl Rules<'_> {
     pub(super) fn networks(&self) {
@@ -86,7 +86,7 @@ impl Rules<'_> {
         }
     }
 
-    fn special(&self, path: &Path, range: IpNet) {
+    pub(super) fn special(&self, path: &Path, range: IpNet) {
         if range.prefix_len() == 0 {
             self.error(path, format!("{range} is every address there is"), "choose a smaller range");
         } else if let Some(kind) =
@@ -322,6 +322,6 @@ impl Rules<'_> {
     }
 }
 
-fn overlaps(a: IpNet, b: IpNet) -> bool {
+pub(super) fn overlaps(a: IpNet, b: IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }

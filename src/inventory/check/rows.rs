@@ -1,6 +1,6 @@
 //! The catalogue of bad inputs, row by row: what each gets, and where.
 
-use crate::inventory::parse::tests::parse_text;
+use crate::inventory::parse::tests::wanted_text;
 use crate::inventory::{Diagnostic, Severity};
 
 const HEAD: &str = "apiVersion: keelwright.dev/v1\nkind: Cluster\nmetadata: {name: prod}\n";
@@ -25,7 +25,7 @@ fn control_planes(count: usize) -> String {
 }
 
 pub(super) fn problems(text: &str) -> Vec<Diagnostic> {
-    match parse_text(text) {
+    match wanted_text(text) {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems.list,
     }
@@ -46,7 +46,7 @@ pub(super) fn one(text: &str, path: &str, parts: &[&str]) {
 
 #[track_caller]
 pub(super) fn warns(text: &str, path: &str, part: &str) {
-    let (_, warnings) = parse_text(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let (_, warnings) = wanted_text(text).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(warnings.iter().any(|w| w.path == path && w.message.contains(part)), "{warnings:#?}");
 }
 

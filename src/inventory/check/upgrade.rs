@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Rules;
 use crate::inventory::parse::closest;
+use crate::inventory::parse::draft::Provider;
 use crate::inventory::parse::path::Path;
 use crate::inventory::parse::scalar::quoted;
 use crate::inventory::{Canary, HostName, Role};
@@ -43,6 +44,12 @@ impl Rules<'_> {
         path: &Path,
         name: &HostName,
     ) -> Option<&crate::inventory::parse::draft::DraftHost> {
+        if self.draft.provider == Provider::Aws {
+            let message =
+                format!("{} names a host, and machines in AWS are made, not named", quoted(name.as_str()));
+            self.error(path, message, "write a number of workers, or roles");
+            return None;
+        }
         let found = self.draft.hosts.iter().find(|host| host.name.as_ref() == Some(name));
         if found.is_none() {
             let known = self.draft.hosts.iter().map(|host| host.raw_name.as_str());

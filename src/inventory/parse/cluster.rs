@@ -1,7 +1,8 @@
 //! The top of the file: what there is one of per cluster.
 
+use super::aws;
 use super::context::Context;
-use super::draft::Draft;
+use super::draft::{Draft, DraftHost, Provider};
 use super::host;
 use super::path::Path;
 use super::reader::{Field, Table, closest};
@@ -80,17 +81,26 @@ fn body(top: &Table<'_>) -> Draft {
     let name = top.require("metadata", "{name: prod}").and_then(|field| metadata(&field));
     let version = top.require("kubernetes", "{version: v1.37.1}").and_then(|field| kubernetes(&field));
     let ssh = host::ssh_defaults(top);
-    let hosts = top.require("hosts", "[{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]");
-    let hosts = hosts.map_or_else(Vec::new, |field| host::hosts(&field, &ssh));
+    let provider = aws::provider(top);
+    let hosts = hosts(top, provider, &ssh);
+    let aws = match provider {
+        Provider::Hosts => top.get("aws"),
+        Provider::Aws => top.require("aws", "{region: eu-central-1, zones: 3}"),
+    };
+    // With machines that are made it is refused whatever is in it.
+    let endpoint = top.get("endpoint").filter(|_| provider == Provider::Hosts);
     let mut draft = Draft {
         name,
         version,
+        provider,
         hosts,
+        aws: aws.and_then(|field| aws::aws(&field)),
+        ssh: host::ssh_of(&ssh),
         pod_cidrs: None,
         service_cidrs: None,
         dns_domain: "cluster.local".into(),
-        plugin: NetworkPlugin::Routes { mtu: None },
-        endpoint: top.get("endpoint").and_then(|field| endpoint(&field)).unwrap_or(NODE_LOCAL),
+        plugin: default_plugin(provider),
+        endpoint: endpoint.and_then(|field| self::endpoint(&field)).unwrap_or(NODE_LOCAL),
         etcd: settings::default_etcd(),
         etcd_placement: None,
         allow_even_members: false,
@@ -114,6 +124,32 @@ fn body(top: &Table<'_>) -> Draft {
         settings::etcd(&field, &mut draft);
     }
     draft
+}
+
+/// Routes are planned between hosts that are known; workers that come by themselves need a plugin that manages alone.
+fn default_plugin(provider: Provider) -> NetworkPlugin {
+    let calico = plugins::known("calico").filter(|_| provider == Provider::Aws);
+    calico.map_or(NetworkPlugin::Routes { mtu: None }, |known| {
+        let version = known.version.to_owned();
+        NetworkPlugin::Calico(PluginRelease { version, source: None, sha256: None })
+    })
+}
+
+/// `hosts`, which a file must have unless machines are made.
+fn hosts(top: &Table<'_>, provider: Provider, ssh: &host::SshDefaults) -> Vec<DraftHost> {
+    let field = match provider {
+        // Of a provider that could not be read nobody knows whether it needs hosts.
+        Provider::Hosts if top.has("provider") => top.get("hosts"),
+        Provider::Hosts => {
+            top.require("hosts", "[{name: cp-1, address: 192.0.2.11, roles: [control-plane]}]")
+        }
+        // A rule refuses them.
+        Provider::Aws => {
+            top.get("hosts");
+            None
+        }
+    };
+    field.map_or_else(Vec::new, |field| host::hosts(&field, ssh))
 }
 
 const NODE_LOCAL: Endpoint = Endpoint::NodeLocal { port: NODE_LOCAL_PORT };

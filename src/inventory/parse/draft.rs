@@ -6,14 +6,29 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::aws::DraftAws;
 use crate::inventory::*;
 use crate::release::KubeVersion;
+
+/// Who makes the machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provider {
+    /// Somebody else; they are named in `hosts`.
+    Hosts,
+    /// keelwright, as `aws` says.
+    Aws,
+}
 
 /// An inventory in which anything may be missing.
 pub(crate) struct Draft {
     pub name: Option<ClusterName>,
     pub version: Option<KubeVersion>,
+    pub provider: Provider,
+    /// Empty with [`Provider::Aws`].
     pub hosts: Vec<DraftHost>,
+    pub aws: Option<DraftAws>,
+    /// `ssh` of the file, for machines that have no entry in `hosts`.
+    pub ssh: Ssh,
     /// None: by the hosts' address family.
     pub pod_cidrs: Option<Vec<IpNet>>,
     pub service_cidrs: Option<Vec<IpNet>>,
@@ -106,8 +121,19 @@ impl Draft {
         self.hosts.iter().filter(move |host| host.has(role))
     }
 
-    /// The inventory; None when something is missing, which the reader has reported.
-    pub fn into_inventory(self) -> Option<Inventory> {
+    /// What is wanted; None when something is missing, which the reader has reported.
+    pub fn into_wanted(mut self) -> Option<Wanted> {
+        match self.provider {
+            Provider::Hosts => self.into_inventory().map(Box::new).map(Wanted::Hosts),
+            Provider::Aws => {
+                let aws = self.aws.take()?.into_aws()?;
+                let ssh = self.ssh.clone();
+                Some(Wanted::Aws(Box::new(AwsInventory { aws, ssh, cluster: self.into_inventory()? })))
+            }
+        }
+    }
+
+    fn into_inventory(self) -> Option<Inventory> {
         let mut hosts = BTreeMap::new();
         for host in self.hosts {
             let name = host.name?;

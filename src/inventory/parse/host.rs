@@ -118,14 +118,10 @@ fn host(field: &Field<'_>, defaults: &SshDefaults) -> DraftHost {
         ssh(&field, defaults, &mut host.ssh);
     }
     if let Some(field) = table.get("labels") {
-        let entries = field.entries().unwrap_or_default();
-        let label = |(entry, field): &(&super::tree::Entry, Field<'_>)| {
-            Some((entry.key.to_string(), field.text_or_empty()?.to_owned()))
-        };
-        host.labels = entries.iter().filter_map(label).collect();
+        host.labels = labels(&field);
     }
     if let Some(field) = table.get("taints") {
-        host.taints = field.items().unwrap_or_default().iter().filter_map(taint).collect();
+        host.taints = taints(&field);
     }
     table
         .moved(&[
@@ -138,6 +134,14 @@ fn host(field: &Field<'_>, defaults: &SshDefaults) -> DraftHost {
         ])
         .finish();
     host
+}
+
+/// A map of free keys to texts, which may be empty.
+pub(super) fn labels(field: &Field<'_>) -> BTreeMap<String, String> {
+    let label = |(entry, field): &(&super::tree::Entry, Field<'_>)| {
+        Some((entry.key.to_string(), field.text_or_empty()?.to_owned()))
+    };
+    field.entries().unwrap_or_default().iter().filter_map(label).collect()
 }
 
 fn roles(field: &Field<'_>) -> BTreeSet<Role> {
@@ -161,7 +165,7 @@ fn roles(field: &Field<'_>) -> BTreeSet<Role> {
     roles
 }
 
-fn arch(field: &Field<'_>) -> Option<Arch> {
+pub(super) fn arch(field: &Field<'_>) -> Option<Arch> {
     match field.raw() {
         Some("x86_64" | "x86-64" | "x64") => {
             field.error("arch is named as in Kubernetes releases", "write amd64")
@@ -169,6 +173,10 @@ fn arch(field: &Field<'_>) -> Option<Arch> {
         Some("aarch64" | "armv8") => field.error("arch is named as in Kubernetes releases", "write arm64"),
         _ => field.word("architecture", &[("amd64", Arch::Amd64), ("arm64", Arch::Arm64)]),
     }
+}
+
+pub(super) fn taints(field: &Field<'_>) -> Vec<Taint> {
+    field.items().unwrap_or_default().iter().filter_map(taint).collect()
 }
 
 /// `{key, value, effect}`, or kubectl's `key=value:Effect`.
@@ -197,7 +205,8 @@ fn taint(field: &Field<'_>) -> Option<Taint> {
     Some(Taint { key: key?, value, effect: effect? })
 }
 
-fn ssh_of(defaults: &SshDefaults) -> Ssh {
+/// What a host has that says nothing itself.
+pub(super) fn ssh_of(defaults: &SshDefaults) -> Ssh {
     Ssh {
         host: String::new(),
         port: defaults.port,

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::aws::tests::FULL_AWS;
 use super::tests::{FULL, parse_text};
 use super::*;
+use crate::inventory::Aws;
 
-fn parse_bytes(bytes: &[u8]) -> Result<(Inventory, Vec<Diagnostic>), Diagnostics> {
-    parse(bytes, &Origin { file: "x", base: Utf8Path::new("/srv"), home: None })
+fn parse_bytes(bytes: &[u8]) -> Result<(Wanted, Vec<Diagnostic>), Diagnostics> {
+    parse_wanted(
+        bytes,
+        &Origin { file: "x", base: Utf8Path::new("/srv"), home: Some(Utf8Path::new("/home/me")) },
+    )
 }
 
 /// Without optimisation the parser is ten times slower: a quarter of the input, and more time.
@@ -69,7 +74,38 @@ fn no_input_takes_long() {
             ),
         ),
     ];
-    for (what, text) in cases {
+    let aws = |before: &str, make: &dyn Fn(usize) -> String| {
+        let items = lines(make);
+        let (items, _) = items[..items.len().min(SIZE - 200)].rsplit_once('\n').unwrap();
+        format!("provider: aws\naws:\n  region: eu-central-1\n{before}\n{items}\n")
+    };
+    let zone = |n: usize| format!("eu-central-1-a{n}b");
+    let aws_cases = [
+        ("zones", aws("  zones:", &|n| format!("  - {}\n", zone(n)))),
+        ("same zone", aws("  zones:", &|_| "  - eu-central-1a\n".into())),
+        (
+            "groups",
+            aws("  zones: [eu-central-1a]\n  workerGroups:", &|n| {
+                format!("  - {{name: g{n:030}, min: 9, max: 1, zones: [{}]}}\n", zone(n))
+            }),
+        ),
+        (
+            "zones of a group",
+            aws("  zones: [eu-central-1a]\n  workerGroups:\n  - name: g\n    zones:", &|n| {
+                format!("    - {}\n", zone(n))
+            }),
+        ),
+        (
+            "subnets",
+            aws("  network:\n    vpc: vpc-01234567\n    privateSubnets:", &|n| {
+                format!("    - subnet-{n:08x}\n")
+            }),
+        ),
+        ("access", aws("  access:\n    api:", &|_| "    - 203.0.113.0/24\n".into())),
+        ("listeners", aws("  ingress:", &|_| "  - {port: 80, nodePort: 30080}\n".into())),
+        ("tags", aws("  tags:", &|n| format!("    k{n}: v;w\n"))),
+    ];
+    for (what, text) in cases.into_iter().chain(aws_cases) {
         let text = &text.as_bytes()[..text.len().min(SIZE)];
         let start = processor_time();
         let problems = parse_bytes(text).unwrap_err();
@@ -131,6 +167,9 @@ const PIECES: &[&str] = &[
     "null",
     "hosts:",
     "name:",
+    "aws:",
+    "ami-",
+    "ssm:",
     "10.0.0.0/8",
     "::/0",
     "\\",
@@ -138,11 +177,11 @@ const PIECES: &[&str] = &[
     "\0",
 ];
 
-fn mutated() -> impl Strategy<Value = Vec<u8>> {
+fn mutated(text: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let edits =
         prop::collection::vec((any::<prop::sample::Index>(), 0..5_u8, any::<u8>(), 0..PIECES.len()), 1..12);
-    edits.prop_map(|edits| {
-        let mut bytes = FULL.as_bytes().to_vec();
+    edits.prop_map(move |edits| {
+        let mut bytes = text.as_bytes().to_vec();
         for (at, kind, byte, piece) in edits {
             let at = at.index(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
             let end = (at + usize::from(byte)).min(bytes.len());
@@ -167,9 +206,13 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 
 fn survives(bytes: &[u8]) {
     match parse_bytes(bytes) {
-        Ok((inventory, _)) => {
+        Ok((Wanted::Hosts(inventory), _)) => {
             let json = serde_json::to_string(&inventory).unwrap();
-            assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), inventory);
+            assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), *inventory);
+        }
+        Ok((Wanted::Aws(inventory), _)) => {
+            let json = serde_json::to_string(&inventory.aws).unwrap();
+            assert_eq!(serde_json::from_str::<Aws>(&json).unwrap(), inventory.aws);
         }
         Err(problems) => {
             assert!(problems.error_count() > 0);
@@ -194,7 +237,12 @@ proptest! {
     }
 
     #[test]
-    fn mutated_inventories_never_panic(bytes in mutated()) {
+    fn mutated_inventories_never_panic(bytes in mutated(FULL)) {
+        survives(&bytes);
+    }
+
+    #[test]
+    fn mutated_inventories_in_aws_never_panic(bytes in mutated(FULL_AWS)) {
         survives(&bytes);
     }
 }

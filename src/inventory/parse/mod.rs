@@ -1,9 +1,10 @@
 //! From the bytes of an inventory file to an [`Inventory`], or to everything that is wrong with it.
 //!
 //! Three passes, whose problems come out together: bytes to a tree with places ([`tree`]), the tree
-//! to a draft ([`cluster`], [`host`], [`settings`]), the draft against the rules
+//! to a draft ([`cluster`], [`host`], [`aws`], [`settings`]), the draft against the rules
 //! ([`super::check`]).
 
+pub(crate) mod aws;
 mod bastion;
 mod cluster;
 pub(crate) mod context;
@@ -25,8 +26,10 @@ pub(crate) use context::Context;
 pub(crate) use reader::closest;
 pub(crate) use text::SIZE_LIMIT;
 
+use super::aws::Wanted;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::model::Inventory;
+use draft::Draft;
 
 /// Where an inventory comes from, and what its relative paths are relative to.
 #[derive(Debug, Clone, Copy)]
@@ -39,15 +42,43 @@ pub struct Origin<'a> {
     pub home: Option<&'a Utf8Path>,
 }
 
-/// Parses and checks an inventory. All problems are found in one go.
+/// Parses and checks an inventory of hosts. All problems are found in one go; that machines are to be made is
+/// one of them, at `provider`.
 ///
 /// # Errors
 /// [`Diagnostics`] with at least one error, and the warnings among them.
 pub fn parse(bytes: &[u8], origin: &Origin<'_>) -> Result<(Inventory, Vec<Diagnostic>), Diagnostics> {
+    parse_as(bytes, origin, |draft, root, context| match draft.into_wanted()? {
+        Wanted::Hosts(inventory) => Some(*inventory),
+        Wanted::Aws(_) => {
+            let path = path::Path::root().key("provider");
+            let message = "machines are to be made in AWS, and this needs machines that are there";
+            let help = Some("name an inventory that has `hosts`".to_owned());
+            context.add_error(Some(root.locate(&path)), &path, message.into(), help);
+            None
+        }
+    })
+}
+
+/// As [`parse`], with machines that are there or that are to be made.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_wanted(bytes: &[u8], origin: &Origin<'_>) -> Result<(Wanted, Vec<Diagnostic>), Diagnostics> {
+    parse_as(bytes, origin, |draft, _, _| draft.into_wanted())
+}
+
+/// Everything but what is made of the draft at last.
+fn parse_as<T>(
+    bytes: &[u8],
+    origin: &Origin<'_>,
+    finish: impl FnOnce(Draft, &tree::Node, &Context<'_>) -> Option<T>,
+) -> Result<(T, Vec<Diagnostic>), Diagnostics> {
     let context = Context::new(origin);
-    let inventory = text::decode(bytes, &context).and_then(|text| read(text, &context));
-    match (inventory, context.finish()) {
-        (Some(inventory), Ok(warnings)) => Ok((inventory, warnings)),
+    let read = text::decode(bytes, &context).and_then(|text| read(text, &context));
+    let wanted = read.and_then(|(draft, root)| finish(draft, &root, &context));
+    match (wanted, context.finish()) {
+        (Some(wanted), Ok(warnings)) => Ok((wanted, warnings)),
         (_, Err(problems)) => Err(problems),
         (None, Ok(warnings)) => {
             // invariant: every reader that gives up has reported why. Should one forget, say so
@@ -58,12 +89,13 @@ pub fn parse(bytes: &[u8], origin: &Origin<'_>) -> Result<(Inventory, Vec<Diagno
     }
 }
 
-fn read(text: &str, context: &Context<'_>) -> Option<Inventory> {
+/// The draft, checked, and the tree it was read from.
+fn read(text: &str, context: &Context<'_>) -> Option<(Draft, tree::Node)> {
     let root = tree::build(text, context)?;
     let mut draft = cluster::read(&root, context)?;
     draft.settle();
     super::check::check(&draft, &root, context);
-    draft.into_inventory()
+    Some((draft, root))
 }
 
 #[cfg(test)]

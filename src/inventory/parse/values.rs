@@ -87,20 +87,40 @@ impl Field<'_> {
         }
     }
 
-    /// A count of workers, or a percentage of them.
+    /// A count of workers, or a percentage of them; none at all is refused.
     pub fn count_or_share(&self) -> Option<CountOrShare> {
+        self.count_or_share_from(1)
+    }
+
+    /// As [`Field::count_or_share`], 0 and 0% allowed.
+    pub fn count_or_share_or_zero(&self) -> Option<CountOrShare> {
+        self.count_or_share_from(0)
+    }
+
+    fn count_or_share_from(&self, least: u8) -> Option<CountOrShare> {
         let help = "write a number of workers such as 1, or a share such as \"10%\"";
         if self.plain().is_some_and(|plain| plain != Plain::Text) {
-            let count = self.integer("a number of workers", 1..=100_000)?;
+            let count = self.integer("a number of workers", i64::from(least)..=100_000)?;
             return u32::try_from(count).ok().map(CountOrShare::Count);
         }
         let text = self.text()?;
-        match text.strip_suffix('%').map(str::parse::<u8>) {
-            Some(Ok(percent)) if (1..=100).contains(&percent) && !text.starts_with(['0', '+']) => {
-                Some(CountOrShare::Percent(percent))
-            }
-            Some(_) => self.error(format!("{} is not a share from 1% to 100%", quoted(text)), help),
+        match text.strip_suffix('%').map(parse_percent) {
+            Some(Some(percent)) if percent >= least => Some(CountOrShare::Percent(percent)),
+            Some(_) => self.error(format!("{} is not a share from {least}% to 100%", quoted(text)), help),
             None => self.error(format!("{} is neither a number nor a percentage", quoted(text)), help),
+        }
+    }
+
+    /// A share of something, `0%` to `100%`.
+    pub fn percent(&self, of: &str) -> Option<u8> {
+        if let Some(Plain::Integer(number)) = self.plain() {
+            let message = format!("want a share of {of}; got {} without `%`", self.got());
+            return self.error(message, format!("write {}%", number.clamp(0, 100)));
+        }
+        let text = self.text()?;
+        match text.strip_suffix('%').and_then(parse_percent) {
+            Some(percent) => Some(percent),
+            None => self.error(format!("{} is not a share from 0% to 100%", quoted(text)), "for example 50%"),
         }
     }
 
@@ -197,6 +217,12 @@ fn without_leading_zeros(text: &str) -> Option<String> {
     Some(parts.iter().map(decimal).collect::<Vec<_>>().join("."))
 }
 
+/// 0 to 100 in decimal, without leading zeros or signs.
+fn parse_percent(text: &str) -> Option<u8> {
+    let percent = text.parse::<u8>().ok().filter(|percent| *percent <= 100)?;
+    (percent.to_string() == text).then_some(percent)
+}
+
 fn parse_duration(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total: u64 = 0;
@@ -242,6 +268,16 @@ mod tests {
             ("18446744073709551615h", None),
         ] {
             assert_eq!(parse_duration(text), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn shares_have_one_spelling_each() {
+        for (text, want) in [("0", Some(0)), ("1", Some(1)), ("33", Some(33)), ("100", Some(100))] {
+            assert_eq!(parse_percent(text), want, "{text:?}");
+        }
+        for text in ["", "00", "01", "+1", "-1", "101", "256", "1.5", " 1", "x"] {
+            assert_eq!(parse_percent(text), None, "{text:?}");
         }
     }
 
