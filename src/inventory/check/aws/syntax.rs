@@ -219,7 +219,7 @@ mod tests {
         table(
             is_hosted_zone,
             &["Z0123456789ABC", "Z1"],
-            &["Z", "0Z", "z0123", "/hostedzone/Z0123", "ZABCDEFGHIJKLMNOPQRSTUVWXYZ0123456"],
+            &["", "z0123", "/hostedzone/Z0123", "ZABCDEFGHIJKLMNOPQRSTUVWXYZ0123456"],
         );
     }
 
