@@ -21,6 +21,8 @@ pub(super) struct Awkward {
     pub lost_after: u32,
     /// Calls for which what was just made is not seen.
     pub unseen: u32,
+    /// What is made goes at once, as an instance does whose disk's key may not be used.
+    pub stillborn: bool,
     /// The call, counted from the first, at which its caller dies.
     pub dies_at: Option<usize>,
 }
@@ -229,6 +231,7 @@ impl CloudApi for FakeCloud {
         ids: &'a Ids,
         token: &'a str,
     ) -> Call<'a, PhysicalId> {
+        let gone_in = self.awkwardness().stillborn.then_some(u32::MAX);
         let most = self.awkwardness().unseen;
         let (unseen, ready_in) = (self.delay(most), self.delay(3));
         let result = self.call(true, |world| {
@@ -249,9 +252,7 @@ impl CloudApi for FakeCloud {
             let id = PhysicalId(format!("id-{:04}", world.next));
             let (token, tags) = (token.to_owned(), wanted.tags.clone());
             let name = name.clone();
-            world
-                .things
-                .insert(id.clone(), Thing { name, resource, tags, token, ready_in, gone_in: None, unseen });
+            world.things.insert(id.clone(), Thing { name, resource, tags, token, ready_in, gone_in, unseen });
             Ok(id)
         });
         Box::pin(async { result })

@@ -66,7 +66,7 @@ fn a_rehearsal_predicts_it(cluster: &Cluster) {
 
 /// A canary, a gate, a pause, and hooks on both sides that write down what they were told.
 fn waves_and_hooks(log: &std::path::Path) -> String {
-    let say = "$KEELWRIGHT_WHEN $KEELWRIGHT_HOST$KEELWRIGHT_WAVE $KEELWRIGHT_STAGE $KEELWRIGHT_TO";
+    let say = "$KEELWRIGHT_WHEN $KEELWRIGHT_HOST/$KEELWRIGHT_WAVE $KEELWRIGHT_STAGE $KEELWRIGHT_TO";
     let local = format!("[sh, -c, 'echo \"{say}\" >>{}']", log.display());
     let there = format!("[sh, -c, 'echo \"{say}\" >>/root/hooks']");
     format!(
@@ -82,21 +82,22 @@ hooks:
 
 fn hooks_have_run(cluster: &Cluster, log: &std::path::Path) {
     let local = std::fs::read_to_string(log).unwrap();
-    let local: Vec<&str> = local.lines().map(str::trim).collect();
+    let local: Vec<&str> = local.lines().collect();
     assert_eq!(
         local,
         [
-            "before-hop  etcd 3.7.0",
-            "before-hop  control-plane v1.35.4",
-            "before-hop  control-plane v1.36.4",
-            "before-hop  control-plane v1.37.1",
-            "after-wave canary node v1.37.1",
-            "after-wave 1 node v1.37.1",
+            "before-hop / etcd 3.7.0",
+            "before-hop / control-plane v1.35.4",
+            "before-hop / control-plane v1.36.4",
+            "before-hop / control-plane v1.37.1",
+            "after-wave /canary node v1.37.1",
+            "after-wave /1 node v1.37.1",
         ]
     );
-    for worker in ["worker-1", "worker-2"] {
+    for (worker, wave) in [("worker-1", "1"), ("worker-2", "canary")] {
         let told = cluster.ask(worker, "cat /root/hooks");
-        assert_eq!(told, format!("before-host {worker} node v1.37.1\nafter-host {worker} node v1.37.1"));
+        let line = |when: &str| format!("{when} {worker}/{wave} node v1.37.1");
+        assert_eq!(told, format!("{}\n{}", line("before-host"), line("after-host")));
     }
 }
 

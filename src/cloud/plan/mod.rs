@@ -265,6 +265,19 @@ fn token(cluster: &str, name: &ResourceName, observed: &Observed) -> String {
         hash.update([0]);
         hash.update(id.as_str());
     }
-    // EC2 takes 64 characters.
-    hex::encode(hash.finalize()).chars().take(40).collect()
+    text_of(hash)
+}
+
+/// Another token, for when what the first one made has gone.
+pub(super) fn token_after(token: &str, gone: &PhysicalId) -> String {
+    let mut hash = Sha256::new();
+    hash.update(token);
+    hash.update([0]);
+    hash.update(gone.as_str());
+    text_of(hash)
+}
+
+/// EC2 takes 64 characters, and a hash has as many as that.
+fn text_of(hash: Sha256) -> String {
+    hex::encode(hash.finalize())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::pace::Waits;
 use super::{InfraEvent, InfraRun, StepError, known, passes, remember, words};
 use crate::cloud::name::PhysicalId;
-use crate::cloud::plan::{Change, InfraStep, difference};
+use crate::cloud::plan::{Change, InfraStep, difference, token_after};
 use crate::cloud::ports::{CloudError, Found, Ids, State, Trouble};
 use crate::cloud::resource::Desired;
 
@@ -15,6 +15,12 @@ pub(super) struct StepRun<'a> {
     pub at: usize,
     pub step: &'a InfraStep,
     pub ids: &'a Mutex<Ids>,
+}
+
+/// What became of a creation.
+enum Made {
+    Stays(PhysicalId),
+    Gone(PhysicalId),
 }
 
 impl StepRun<'_> {
@@ -30,20 +36,26 @@ impl StepRun<'_> {
         }
     }
 
+    /// One that is gone when it is looked for answered a token that was used before, and another token makes another
+    /// one. If that goes, too, so will all that follow.
     async fn create(&self, wanted: &Desired, token: &str) -> Result<PhysicalId, StepError> {
-        let mut token = token.to_owned();
-        loop {
-            let id = self.made(wanted, &token).await?;
-            let Some(found) = self.seen(&id, wanted).await? else {
-                // The token was used before, for one that has gone since.
-                token = format!("{token}-{id}").chars().rev().take(60).collect();
-                continue;
-            };
-            remember(self.ids, &self.step.name, &found.id);
-            self.converge(found, wanted, false).await?;
-            self.ready(&id, wanted).await?;
-            return Ok(id);
+        let gone = match self.make(wanted, token).await? {
+            Made::Stays(id) => return Ok(id),
+            Made::Gone(id) => id,
+        };
+        match self.make(wanted, &token_after(token, &gone)).await? {
+            Made::Stays(id) => Ok(id),
+            Made::Gone(id) => Err(StepError::Broken { id, what: "gone as soon as it was made".to_owned() }),
         }
+    }
+
+    async fn make(&self, wanted: &Desired, token: &str) -> Result<Made, StepError> {
+        let id = self.made(wanted, token).await?;
+        let Some(found) = self.seen(&id, wanted).await? else { return Ok(Made::Gone(id)) };
+        remember(self.ids, &self.step.name, &found.id);
+        self.converge(found, wanted, false).await?;
+        self.ready(&id, wanted).await?;
+        Ok(Made::Stays(id))
     }
 
     /// Makes the resource once, whatever becomes of the answers.

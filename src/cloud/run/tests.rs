@@ -88,6 +88,7 @@ fn makes_changes_and_destroys_whatever_the_cloud_does() {
             lost_before: 5,
             lost_after: 10,
             unseen: 6,
+            stillborn: false,
             dies_at: (seed % 2 == 0).then_some(usize::try_from(seed % 331).unwrap() + 1),
         };
         let states = [state_of(&example()), state_of(&changed()), DesiredState::new()];
@@ -149,4 +150,24 @@ fn a_step_that_is_refused_stops_only_what_waits_for_it() {
     assert!(cloud.census().contains(&"nat-gateway/c".to_owned()));
     let left: Vec<_> = outcome.left.iter().map(|at| plan.steps[*at].name.as_str()).collect();
     assert!(left.contains(&"targets/api") && left.contains(&"scaling-group/workers"), "{left:?}");
+}
+
+#[test]
+fn what_goes_as_soon_as_it_is_made_is_not_made_for_ever() {
+    let cloud = FakeCloud::new();
+    cloud.become_awkward(Awkward { stillborn: true, ..Awkward::default() }, 1);
+    let name = ResourceName::parse("volume/cp-1-etcd").unwrap();
+    let wanted = state_of(&example()).into_iter().filter(|(other, _)| *other == name).collect();
+    let plan = plan_infra("test", &wanted, &Observed::default()).unwrap();
+    let run = InfraRun {
+        api: &cloud,
+        clock: &cloud,
+        pace: Pace::default(),
+        seed: 1,
+        force: false,
+        events: &|_| {},
+    };
+    let outcome = futures::executor::block_on(run.carry_out(&plan, &Observed::default()));
+    assert!(matches!(outcome.failed.as_slice(), [(0, StepError::Broken { .. })]), "{outcome:#?}");
+    assert_eq!(cloud.world().mutations, 2, "once for a token that was used before, and once more");
 }
