@@ -1,8 +1,9 @@
 //! The cloud port on AWS: one file for each family of resources, each with how to see, make, change and delete
-//! them. Calls are never repeated in here, the SDK's own retries are off: only who knows what a call does may
-//! decide to make it again ([`super::run`]).
+//! them. The SDK repeats calls that only look; one that changes something is made again by who knows what it does
+//! ([`super::run`]).
 
 mod addresses;
+mod again;
 mod balancers;
 mod error;
 mod groups;
@@ -21,6 +22,7 @@ mod volumes;
 
 use std::collections::BTreeMap;
 
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::tls;
 
@@ -48,6 +50,13 @@ pub struct AwsCloud {
     records: BTreeMap<String, ResourceName>,
 }
 
+/// A client of one service that repeats only what may be repeated.
+macro_rules! client {
+    ($sdk:ident, $config:expr) => {
+        $sdk::Client::from_conf($sdk::config::Builder::from($config).interceptor(again::OnlyLooks).build())
+    };
+}
+
 /// How long one call may take.
 const CALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -61,7 +70,7 @@ impl AwsCloud {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(aws.region.clone()))
             .http_client(client)
-            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .retry_config(RetryConfig::standard().with_max_attempts(again::LOOKS))
             .timeout_config(timeouts);
         if let Some(profile) = &aws.profile {
             loader = loader.profile_name(profile);
@@ -84,13 +93,13 @@ impl AwsCloud {
         let record = aws.api.record.as_ref();
         AwsCloud {
             cluster: cluster.to_owned(),
-            ec2: aws_sdk_ec2::Client::new(config),
-            elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
-            autoscaling: aws_sdk_autoscaling::Client::new(config),
-            iam: aws_sdk_iam::Client::new(config),
-            route53: aws_sdk_route53::Client::new(config),
-            ssm: aws_sdk_ssm::Client::new(config),
-            sts: aws_sdk_sts::Client::new(config),
+            ec2: client!(aws_sdk_ec2, config),
+            elb: client!(aws_sdk_elasticloadbalancingv2, config),
+            autoscaling: client!(aws_sdk_autoscaling, config),
+            iam: client!(aws_sdk_iam, config),
+            route53: client!(aws_sdk_route53, config),
+            ssm: client!(aws_sdk_ssm, config),
+            sts: client!(aws_sdk_sts, config),
             hosted_zones: record.map(|record| record.hosted_zone.clone()).into_iter().collect(),
             records: record
                 .map(|record| (records::absolute(&record.name), ResourceName::new("record", "api")))

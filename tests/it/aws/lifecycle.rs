@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -91,7 +92,7 @@ aws:
             .region(Region::new("eu-central-1"))
             .endpoint_url(self.cloud.proxy.url())
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .retry_config(aws_config::retry::RetryConfig::disabled())
+            .retry_config(RetryConfig::standard().with_max_attempts(8).with_initial_backoff(PACE.first))
             .timeout_config(
                 aws_config::timeout::TimeoutConfig::builder()
                     .operation_timeout(Duration::from_secs(10))
@@ -118,28 +119,13 @@ impl Drop for Site {
     }
 }
 
-/// Tries a look until it is answered.
 async fn look(api: &AwsCloud) -> keelwright::cloud::ports::Observed {
-    let mut last = None;
-    for _ in 0..50 {
-        match api.observe().await {
-            Ok(observed) => return observed,
-            Err(error) => last = Some(error),
-        }
-    }
-    panic!("never answered: {last:?}");
+    api.observe().await.unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 async fn wanted(site: &Site, inventory: &AwsInventory) -> DesiredState {
-    let api = site.connect(inventory);
-    let mut last = None;
-    for _ in 0..50 {
-        match look_up(&api, &inventory.aws).await {
-            Ok(lookups) => return desired(inventory, &lookups).unwrap(),
-            Err(error) => last = Some(error),
-        }
-    }
-    panic!("never answered: {last:?}");
+    let lookups = look_up(&site.connect(inventory), &inventory.aws).await.unwrap();
+    desired(inventory, &lookups).unwrap()
 }
 
 /// Looks, plans and runs once; the plan that was run.
