@@ -15,6 +15,7 @@ mod pki_files;
 mod pod_cidrs;
 mod pod_files;
 mod security;
+mod self_join;
 mod static_pods;
 mod system;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use kubelet::kubelet_configuration;
 pub use model::*;
 pub use pod_cidrs::{PodCidrError, assign_pod_cidrs};
 pub use security::{ComponentArgs, ComponentExtras, HostPathMount, cluster_extra_args};
+pub use self_join::CALLS as AWS_CALLS;
 pub use static_pods::CA_DIRECTORIES;
 
 const KUBERNETES_DIRECTORY: &str = "/etc/kubernetes";
@@ -81,6 +83,7 @@ impl<'a> ClusterBlueprint<'a> {
         network::add_shared(&mut nodes, inventory, pod_cidrs);
         load_balancer::add_files(&mut nodes, inventory);
         security::add_files(&mut control_planes, inventory);
+        self_join::add_files(&mut control_planes, inventory);
         ClusterBlueprint {
             inventory,
             release,
@@ -172,7 +175,10 @@ fn units(inventory: &Inventory, host: &Host) -> BTreeMap<String, Unit> {
     }
     if keepalived::is_wanted(inventory, host) {
         units.insert("keepalived.service".to_owned(), stopped);
-        units.insert(keepalived::UNIT.to_owned(), running);
+        units.insert(keepalived::UNIT.to_owned(), running.clone());
+    }
+    if host.is_control_plane() && inventory.self_join.is_some() {
+        units.insert(self_join::TIMER.to_owned(), running);
     }
     units
 }

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use super::local::LocalProcesses;
 use super::operation::{ClusterArgs, Operation, plan_error};
 use super::view::{OutputFormat, View};
-use super::{CommandError, ErrorKind};
+use super::{CommandError, ErrorKind, apply_aws};
 use crate::exec::cycle::desired_objects;
 use crate::exec::ports::PortError;
 use crate::exec::{DesiredObjects, Event, Outcome, Ports, Setting, SystemClock, VaultView as _, execute};
+use crate::inventory::Wanted;
 use crate::plan::show::{Detail, text};
 use crate::plan::{Action, Goal, ObjectSet, Outline, Plan, Stage, Target, check};
 use crate::state::Journal;
@@ -28,19 +29,22 @@ use crate::state::Journal;
 #[derive(Debug, clap::Args)]
 pub struct PlanArgs {
     #[command(flatten)]
-    cluster: ClusterArgs,
+    pub(super) cluster: ClusterArgs,
     /// Save the plan to FILE, for `keelwright apply FILE`
     #[arg(short, long, value_name = "FILE")]
-    output_plan: Option<Utf8PathBuf>,
+    pub(super) output_plan: Option<Utf8PathBuf>,
     /// Exit with 3 when there is anything to do
     #[arg(long)]
-    check: bool,
+    pub(super) check: bool,
     /// Print the plan as JSON
     #[arg(long, value_enum, default_value = "human")]
-    output: OutputFormat,
+    pub(super) output: OutputFormat,
     /// Show one line a step, without actions and diffs
     #[arg(long)]
     brief: bool,
+    /// Write what the cluster wants of AWS as Terraform to DIR/main.tf.json, and look at no host
+    #[arg(long, value_name = "DIR")]
+    pub(super) terraform: Option<Utf8PathBuf>,
 }
 
 /// Plan, show, ask, and run
@@ -53,9 +57,9 @@ pub struct PlanArgs {
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
     #[command(flatten)]
-    cluster: ClusterArgs,
+    pub(super) cluster: ClusterArgs,
     /// A plan that `keelwright plan -o` saved
-    plan: Option<Utf8PathBuf>,
+    pub(super) plan: Option<Utf8PathBuf>,
     /// Only bring artifacts to the hosts, and prepare those that are no nodes yet; start nothing
     ///
     /// For the time before a maintenance window. What is left is planned by the next apply.
@@ -63,12 +67,12 @@ pub struct ApplyArgs {
     prefetch: bool,
     /// Do not ask before running; removals still have to be named with --remove
     #[arg(short, long)]
-    yes: bool,
+    pub(super) yes: bool,
     /// Agree to take HOST out of the cluster and clean it (repeat for each)
     #[arg(long, value_name = "HOST")]
     remove: Vec<String>,
     #[arg(long, value_enum, default_value = "human")]
-    output: OutputFormat,
+    pub(super) output: OutputFormat,
 }
 
 /// Take everything of keelwright's off the machines of a cluster
@@ -91,13 +95,19 @@ pub struct ResetArgs {
 
 /// Runs `keelwright plan`.
 pub fn run_plan(args: PlanArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::observe(&args.cluster)?;
+    let inventory = match args.cluster.inventory.wanted()? {
+        Wanted::Hosts(_) if args.terraform.is_some() => {
+            let error = "the machines in this inventory are not made by keelwright, so there is nothing for Terraform";
+            return Err(CommandError::new(ErrorKind::Usage, error));
+        }
+        Wanted::Hosts(inventory) => *inventory,
+        Wanted::Aws(inventory) => return apply_aws::plan(&args, *inventory),
+    };
+    let operation = Operation::observe_on(&args.cluster, inventory)?;
     let outline = block_on(look(&operation, Goal::Converge))??;
     match args.output {
         OutputFormat::Json => println!("{}", json(&outline.plan)?),
-        OutputFormat::Human => {
-            print!("{}", text(&outline, if args.brief { Detail::Steps } else { Detail::Everything }));
-        }
+        OutputFormat::Human => show(&args, &outline),
     }
     if let Some(path) = &args.output_plan {
         std::fs::write(path, json(&outline.plan)?).map_err(failed)?;
@@ -107,29 +117,46 @@ pub fn run_plan(args: PlanArgs) -> Result<ExitCode, CommandError> {
     Ok(if pending { ErrorKind::Pending.exit_code() } else { ExitCode::SUCCESS })
 }
 
+/// On standard output, as the operator asked for it.
+pub(super) fn show(args: &PlanArgs, outline: &Outline) {
+    print!("{}", text(outline, if args.brief { Detail::Steps } else { Detail::Everything }));
+}
+
 /// Runs `keelwright apply`.
 pub fn run_apply(args: ApplyArgs) -> Result<ExitCode, CommandError> {
+    let inventory = match args.cluster.inventory.wanted()? {
+        Wanted::Hosts(inventory) => *inventory,
+        Wanted::Aws(inventory) => return apply_aws::apply(&args, *inventory),
+    };
     let saved = args.plan.as_deref().map(read_saved).transpose()?;
     let founding = saved.as_ref().and_then(|plan| plan.founding.as_ref());
-    let operation = Operation::open(&args.cluster, founding)?;
+    let operation = Operation::open_on(&args.cluster, inventory, founding)?;
     let lock = operation.lock()?;
+    block_on(converge(&args, &operation, saved, lock.epoch()))?
+}
+
+/// Looks, shows, asks, runs, and sums up.
+pub(super) async fn converge(
+    args: &ApplyArgs,
+    operation: &Operation,
+    saved: Option<Plan>,
+    epoch: u64,
+) -> Result<ExitCode, CommandError> {
     let view = View::new(args.output);
-    block_on(async {
-        let goal = if args.prefetch { Goal::Prefetch } else { Goal::Converge };
-        let outline = look(&operation, goal).await?;
-        if let (Some(path), Some(saved)) = (&args.plan, saved) {
-            same_as_saved(path, saved, &outline.plan)?;
-        }
-        if args.output == OutputFormat::Human {
-            eprint!("{}", text(&outline, Detail::Steps));
-        }
-        agree_to_removals(&outline.plan, &args.remove)?;
-        if !outline.plan.is_empty() && !args.yes && args.plan.is_none() {
-            ask()?;
-        }
-        let outcome = run(&args.cluster, &operation, &outline, &view, lock.epoch()).await?;
-        finish(&operation, &outline, &outcome)
-    })?
+    let goal = if args.prefetch { Goal::Prefetch } else { Goal::Converge };
+    let outline = look(operation, goal).await?;
+    if let (Some(path), Some(saved)) = (&args.plan, saved) {
+        same_as_saved(path, saved, &outline.plan)?;
+    }
+    if args.output == OutputFormat::Human {
+        eprint!("{}", text(&outline, Detail::Steps));
+    }
+    agree_to_removals(&outline.plan, &args.remove)?;
+    if !outline.plan.is_empty() && !args.yes && args.plan.is_none() {
+        ask()?;
+    }
+    let outcome = run(&args.cluster, operation, &outline, &view, epoch).await?;
+    finish(operation, &outline, &outcome)
 }
 
 /// Runs `keelwright reset`.
@@ -144,7 +171,12 @@ pub fn run_reset(args: ResetArgs) -> Result<ExitCode, CommandError> {
     block_on(async {
         let outline = look(&operation, Goal::Reset).await?;
         let outcome = run(&args.cluster, &operation, &outline, &view, lock.epoch()).await?;
-        finish(&operation, &outline, &outcome)
+        let code = finish(&operation, &outline, &outcome)?;
+        if code == ExitCode::SUCCESS {
+            // What is installed next is another cluster; its members must never take the old ones for theirs.
+            operation.vault.renew_etcd_token().map_err(failed)?;
+        }
+        Ok(code)
     })?
 }
 
@@ -158,11 +190,11 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError
     CommandError::new(ErrorKind::Failed, error)
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<String, CommandError> {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<String, CommandError> {
     serde_json::to_string_pretty(value).map_err(failed)
 }
 
-async fn look(operation: &Operation, goal: Goal) -> Result<Outline, CommandError> {
+pub(super) async fn look(operation: &Operation, goal: Goal) -> Result<Outline, CommandError> {
     let look = operation.look(goal).await?;
     let outline = look.outline.map_err(plan_error)?;
     let flaws = check::check(&outline.plan);
@@ -211,7 +243,7 @@ fn agree_to_removals(plan: &Plan, named: &[String]) -> Result<(), CommandError> 
         .hint(format!("name each host that may go:\n    keelwright apply --remove {first}")))
 }
 
-fn ask() -> Result<(), CommandError> {
+pub(super) fn ask() -> Result<(), CommandError> {
     let refuse = || CommandError::new(ErrorKind::Refused, "not agreed; nothing was touched");
     if !std::io::stdin().is_terminal() {
         return Err(refuse().hint("agree without a terminal with --yes"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::apply::block_on;
-use super::operation::{ClusterArgs, Reach, state_directory};
+use super::operation::{ClusterArgs, Reach};
 use super::view::OutputFormat;
 use super::{CommandError, ErrorKind};
 use crate::exec::{KubeApi, SystemClock, take_snapshot};
@@ -90,8 +90,8 @@ async fn oldest_kubelet(kube: &dyn KubeApi) -> Option<KubeVersion> {
 }
 
 fn list(args: &SnapshotsArgs) -> Result<ExitCode, CommandError> {
-    let inventory = args.cluster.inventory.load()?;
-    let kept = snapshots::list(&state_directory(&args.cluster, &inventory)).map_err(failed)?;
+    let inventory = args.cluster.load()?;
+    let kept = snapshots::list(&args.cluster.state_directory(&inventory.name)).map_err(failed)?;
     match args.output {
         OutputFormat::Json => println!("{}", Value::from_iter(kept.iter().map(as_json))),
         OutputFormat::Human => {

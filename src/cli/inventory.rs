@@ -8,7 +8,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::{CommandError, ErrorKind};
-use crate::inventory::{Diagnostics, Inventory, Origin, SIZE_LIMIT, parse};
+use crate::cloud::hosts::imagined;
+use crate::inventory::{Diagnostics, Inventory, Origin, SIZE_LIMIT, Wanted, parse_wanted};
 
 /// The flag every command that reads an inventory has.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,9 +20,9 @@ pub struct InventoryArg {
 }
 
 impl InventoryArg {
-    /// As [`load`].
-    pub fn load(&self) -> Result<Inventory, CommandError> {
-        load(&self.inventory)
+    /// As [`wanted`].
+    pub fn wanted(&self) -> Result<Wanted, CommandError> {
+        wanted(&self.inventory)
     }
 
     /// Where the inventory is, absolute: relative paths start there.
@@ -45,23 +46,32 @@ enum LoadError {
     Invalid { headline: String, report: String },
 }
 
+/// The cluster of the inventory at `path`, for who touches no machine: those that are still to be made are
+/// imagined. As [`wanted`].
+pub fn load(path: &Utf8Path) -> Result<Inventory, CommandError> {
+    Ok(match wanted(path)? {
+        Wanted::Hosts(inventory) => *inventory,
+        Wanted::Aws(inventory) => imagined(&inventory),
+    })
+}
+
 /// Reads and checks the inventory at `path`. Warnings go to stderr.
 ///
 /// # Errors
 /// Of kind [`ErrorKind::Usage`], when the file cannot be read or is not a valid inventory.
-pub fn load(path: &Utf8Path) -> Result<Inventory, CommandError> {
+pub fn wanted(path: &Utf8Path) -> Result<Wanted, CommandError> {
     let bytes = read(path)?;
     let base =
         directory_of(path).ok_or_else(|| CommandError::new(ErrorKind::Usage, LoadError::WorkingDirectory))?;
     let home = std::env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok());
     let origin = Origin { file: path.as_str(), base: &base, home: home.as_deref() };
-    match parse(&bytes, &origin) {
-        Ok((inventory, warnings)) => {
+    match parse_wanted(&bytes, &origin) {
+        Ok((wanted, warnings)) => {
             let source = shown(&bytes);
             for warning in warnings {
                 eprintln!("{}", warning.render(path.as_str(), &source));
             }
-            Ok(inventory)
+            Ok(wanted)
         }
         Err(problems) => Err(CommandError::new(ErrorKind::Usage, invalid(path, &problems, &bytes))
             .hint("nothing on any machine has changed; docs/inventory.md describes every field")),

@@ -15,7 +15,8 @@ use crate::state::files;
 /// Write an administrator's kubeconfig
 ///
 /// The credentials come from the sealed vault; no host is asked. With a node-local endpoint, which
-/// only nodes can reach, the first control plane's own address is used unless --server says else.
+/// only nodes can reach, the first control plane's own address is used unless --server says else. With
+/// `provider: aws` it is the name of the API's balancer.
 ///
 /// Example: keelwright kubeconfig -i prod.yaml --output ~/.kube/prod
 #[derive(Debug, clap::Args)]
@@ -35,10 +36,11 @@ pub fn run(args: KubeconfigArgs) -> Result<ExitCode, CommandError> {
     let operation = Operation::observe(&args.cluster)?;
     let inventory = &operation.inventory;
     let first = inventory.control_planes().next().map(|host| bracketed(&host.address.to_string()));
-    let server = match (&args.server, &inventory.endpoint, first) {
-        (Some(server), _, _) => server.clone(),
-        (None, Endpoint::NodeLocal { .. }, Some(address)) => format!("https://{address}:6443"),
-        (None, _, _) => format!("https://{}", inventory.control_plane_endpoint()),
+    let server = match (&args.server, &inventory.public_endpoint, &inventory.endpoint, first) {
+        (Some(server), ..) => server.clone(),
+        (None, Some(public), ..) => format!("https://{public}"),
+        (None, None, Endpoint::NodeLocal { .. }, Some(address)) => format!("https://{address}:6443"),
+        (None, None, ..) => format!("https://{}", inventory.control_plane_endpoint()),
     };
     let content = SecretContent::Kubeconfig {
         key: KeyId::admin(),

@@ -2,11 +2,13 @@
 
 pub mod adapters;
 pub mod apply;
+mod apply_aws;
 mod authorities;
 pub mod bundle;
 mod bundle_error;
 pub mod check;
 pub mod completions;
+pub mod destroy;
 pub mod error;
 pub mod etcd;
 pub mod init;
@@ -21,6 +23,7 @@ mod rehearse_observed;
 mod rehearse_upgrade;
 mod rehearse_view;
 mod secret_prompt;
+mod site;
 pub mod status;
 pub mod view;
 
@@ -53,6 +56,7 @@ enum Command {
     Etcd(etcd::EtcdArgs),
     Rehearse(rehearse::RehearseArgs),
     Reset(apply::ResetArgs),
+    Destroy(destroy::DestroyArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
     Completions(completions::CompletionsArgs),
@@ -81,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Etcd(args) => etcd::run(args),
         Command::Rehearse(args) => rehearse::run(args),
         Command::Reset(args) => apply::run_reset(args),
+        Command::Destroy(args) => destroy::run(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),
         Command::Completions(args) => completions::run(args),

@@ -15,7 +15,7 @@ use crate::bundle::{self, manifest_texts};
 use crate::exec::ports::{PortError, SecretSource as _};
 use crate::exec::{Cycle, Look, VaultView};
 use crate::facts::{Founding, VaultFacts};
-use crate::inventory::{ClusterName, Host, HostName, Inventory};
+use crate::inventory::{ClusterName, Host, HostName, Inventory, Wanted};
 use crate::pki::{KeyId, SecretContent};
 use crate::plan::upgrade::{NoPath, UpgradeError};
 use crate::plan::{Goal, PlanError};
@@ -32,6 +32,13 @@ const HOSTS_FILE: &str = "hosts.json";
 pub struct ClusterArgs {
     #[command(flatten)]
     pub inventory: InventoryArg,
+    #[command(flatten)]
+    pub reach: ReachArgs,
+}
+
+/// How a cluster's keys are found and its machines are reached.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReachArgs {
     /// Keep the cluster's sealed keys, journal and lock in DIR [default: .keelwright/NAME beside the inventory]
     #[arg(long, value_name = "DIR")]
     pub state: Option<Utf8PathBuf>,
@@ -40,6 +47,31 @@ pub struct ClusterArgs {
     pub identity: Option<Utf8PathBuf>,
     #[command(flatten)]
     pub ssh: SshArgs,
+}
+
+impl ClusterArgs {
+    /// The cluster on its machines: those in the inventory, or those that are in the cloud now.
+    pub fn load(&self) -> Result<Inventory, CommandError> {
+        match self.inventory.wanted()? {
+            Wanted::Hosts(inventory) => Ok(*inventory),
+            Wanted::Aws(wanted) => super::site::cluster_now(self, *wanted),
+        }
+    }
+
+    /// Where the cluster's sealed keys, journal, lock and snapshots are.
+    pub fn state_directory(&self, cluster: &ClusterName) -> Utf8PathBuf {
+        self.reach.state.clone().unwrap_or_else(|| {
+            let beside = self.inventory.inventory.parent().unwrap_or(Utf8Path::new("."));
+            beside.join(".keelwright").join(cluster.as_str())
+        })
+    }
+
+    pub fn identity(&self) -> Utf8PathBuf {
+        self.reach.identity.clone().unwrap_or_else(|| {
+            let home = std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned());
+            Utf8PathBuf::from(home).join(".config/keelwright/identity.txt")
+        })
+    }
 }
 
 /// How machines are reached, where the inventory does not say.
@@ -77,7 +109,16 @@ impl Operation {
     /// For a command that changes things: makes the vault of a new cluster, with the identity that a saved
     /// plan was made for.
     pub fn open(args: &ClusterArgs, founding: Option<&Founding>) -> Result<Self, CommandError> {
-        Self::with_vault(args, |directory, identity, cluster, clock| {
+        Self::open_on(args, args.load()?, founding)
+    }
+
+    /// The same for an inventory that has been read.
+    pub fn open_on(
+        args: &ClusterArgs,
+        inventory: Inventory,
+        founding: Option<&Founding>,
+    ) -> Result<Self, CommandError> {
+        Self::with_vault(args, inventory, |directory, identity, cluster, clock| {
             let identity = Identity::load_or_create(identity)?;
             Vault::open_or_create(directory, &identity, cluster, clock, founding)
         })
@@ -85,20 +126,24 @@ impl Operation {
 
     /// For a command that only looks: leaves nothing behind, also where there is no cluster yet.
     pub fn observe(args: &ClusterArgs) -> Result<Self, CommandError> {
-        Self::with_vault(args, Vault::observe)
+        Self::observe_on(args, args.load()?)
     }
 
-    /// Reads the inventory, opens the vault and the bundles, and takes the operator's own CAs in.
+    /// The same for an inventory that has been read.
+    pub fn observe_on(args: &ClusterArgs, inventory: Inventory) -> Result<Self, CommandError> {
+        Self::with_vault(args, inventory, Vault::observe)
+    }
+
+    /// Opens the vault and the bundles, and takes the operator's own CAs in.
     fn with_vault(
         args: &ClusterArgs,
+        inventory: Inventory,
         open: impl FnOnce(&Utf8Path, &Utf8Path, &ClusterName, Clock) -> Result<Vault, VaultError>,
     ) -> Result<Self, CommandError> {
         harden_process().map_err(failed)?;
-        let inventory = args.inventory.load()?;
-        let directory = state_directory(args, &inventory);
-        let identity = args.identity.clone().unwrap_or_else(default_identity);
+        let directory = args.state_directory(&inventory.name);
         let clock = system_clock();
-        let vault = Arc::new(open(&directory, &identity, &inventory.name, clock).map_err(failed)?);
+        let vault = Arc::new(open(&directory, &args.identity(), &inventory.name, clock).map_err(failed)?);
         authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
         let (mut passing, mut passing_directories) = (BTreeMap::new(), BTreeMap::new());
@@ -108,7 +153,7 @@ impl Operation {
         }
         let manifests = open_manifests(&inventory, &bundles, &bundle_directories, &args.inventory.inventory)?;
         let dropped = dropped_hosts(&directory, &inventory)?;
-        let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
+        let adapters = adapters::connect(&inventory, &dropped, &vault, &args.reach.ssh)?;
         Ok(Operation {
             inventory,
             directory,
@@ -191,8 +236,8 @@ impl Reach {
     /// Takes the state directory for this run and opens the vault; connects to nothing yet.
     pub fn open(args: &ClusterArgs) -> Result<Self, CommandError> {
         harden_process().map_err(failed)?;
-        let inventory = args.inventory.load()?;
-        let directory = state_directory(args, &inventory);
+        let inventory = args.load()?;
+        let directory = args.state_directory(&inventory.name);
         let is_new = ![VAULT_FILE, PREVIOUS_FILE].iter().any(|name| directory.join(name).exists());
         if is_new {
             let text = format!("{directory} has no keys of cluster {}", inventory.name);
@@ -200,12 +245,11 @@ impl Reach {
                 .hint("its first `keelwright apply` makes them; name another state directory with --state"));
         }
         let lock = lock(&directory)?;
-        let identity = args.identity.clone().unwrap_or_else(default_identity);
-        let identity = Identity::load(&identity).map_err(failed)?;
+        let identity = Identity::load(&args.identity()).map_err(failed)?;
         let vault = Vault::open_or_create(&directory, &identity, &inventory.name, system_clock(), None);
         let vault = Arc::new(vault.map_err(failed)?);
         let dropped = dropped_hosts(&directory, &inventory)?;
-        let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
+        let adapters = adapters::connect(&inventory, &dropped, &vault, &args.reach.ssh)?;
         Ok(Reach { inventory, vault, adapters, _lock: lock })
     }
 }
@@ -214,7 +258,7 @@ pub(super) fn system_clock() -> Clock {
     Arc::new(|| jiff::Timestamp::now().as_second())
 }
 
-fn lock(directory: &Utf8Path) -> Result<RunLock, CommandError> {
+pub(super) fn lock(directory: &Utf8Path) -> Result<RunLock, CommandError> {
     let now = jiff::Timestamp::now().as_second();
     RunLock::acquire(directory, &whoami(), std::process::id(), now)
         .map_err(|error| CommandError::new(ErrorKind::Refused, error))
@@ -254,19 +298,6 @@ fn passing_bundles(minors: &[Minor]) -> String {
         format!("    keelwright bundle --kubernetes-version {} --only control-plane", release.default_patch)
     });
     format!("collect what they need:\n{}", commands.collect::<Vec<_>>().join("\n"))
-}
-
-/// Where a cluster's sealed keys, journal, lock and snapshots are.
-pub(super) fn state_directory(args: &ClusterArgs, inventory: &Inventory) -> Utf8PathBuf {
-    args.state.clone().unwrap_or_else(|| {
-        let beside = args.inventory.inventory.parent().unwrap_or(Utf8Path::new("."));
-        beside.join(".keelwright").join(inventory.name.as_str())
-    })
-}
-
-pub(super) fn default_identity() -> Utf8PathBuf {
-    let home = std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned());
-    Utf8PathBuf::from(home).join(".config/keelwright/identity.txt")
 }
 
 fn whoami() -> String {
@@ -334,6 +365,16 @@ pub(super) fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandErro
     Ok((manifests, directories))
 }
 
+/// The bundles, which have the manifests that the inventory wants.
+pub(super) fn artifacts(
+    inventory: &Inventory,
+    path: &Utf8Path,
+) -> Result<BTreeMap<Arch, BundleManifest>, CommandError> {
+    let (bundles, directories) = open_bundles(inventory)?;
+    open_manifests(inventory, &bundles, &directories, path)?;
+    Ok(bundles)
+}
+
 /// Reads the manifests the inventory wants. Every architecture's bundle must have them, because it then also
 /// has their images; the objects are the same for all.
 pub(super) fn open_manifests(
@@ -372,12 +413,23 @@ pub(super) fn dropped_hosts(
     directory: &Utf8Path,
     inventory: &Inventory,
 ) -> Result<BTreeMap<HostName, Host>, CommandError> {
-    let Some(bytes) = files::read_optional(&directory.join(HOSTS_FILE)).map_err(failed)? else {
-        return Ok(BTreeMap::new());
-    };
-    let mut hosts: BTreeMap<HostName, Host> = serde_json::from_slice(&bytes).map_err(failed)?;
+    let mut hosts = known_hosts(directory)?;
     hosts.retain(|name, _| !inventory.hosts.contains_key(name));
     Ok(hosts)
+}
+
+/// There are no hosts any more.
+pub(super) fn forget_all_hosts(directory: &Utf8Path) -> Result<(), CommandError> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    files::replace(&directory.join(HOSTS_FILE), b"{}").map_err(failed)
+}
+
+/// Hosts that a run has touched and that have not been taken out since.
+pub(super) fn known_hosts(directory: &Utf8Path) -> Result<BTreeMap<HostName, Host>, CommandError> {
+    let bytes = files::read_optional(&directory.join(HOSTS_FILE)).map_err(failed)?;
+    bytes.map_or(Ok(BTreeMap::new()), |bytes| serde_json::from_slice(&bytes).map_err(failed))
 }
 
 impl VaultView for Vault {

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::init::supported;
 use super::inventory::load;
-use super::operation::{SshArgs, plan_error};
+use super::operation::{ReachArgs, plan_error};
 use super::rehearse_upgrade::{self, Before, Disturbance};
 use super::rehearse_view::{TOLD_HOSTS, plan_text, print_json, story, summary, table};
 use super::view::OutputFormat;
@@ -71,23 +71,11 @@ pub struct RehearseArgs {
     /// Draw what ran where and when: an SVG in FILE, and its numbers as JSON beside it
     #[arg(long, value_name = "FILE")]
     timeline: Option<Utf8PathBuf>,
+    /// How the real cluster is reached, for `--from observed`.
     #[command(flatten)]
-    pub(super) real: RealArgs,
+    pub(super) real: ReachArgs,
     #[arg(long, value_enum, default_value = "human")]
     output: OutputFormat,
-}
-
-/// How the real cluster is reached, for `--from observed`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct RealArgs {
-    /// Find the cluster's sealed keys in DIR [default: .keelwright/NAME beside the inventory]
-    #[arg(long, value_name = "DIR")]
-    pub state: Option<Utf8PathBuf>,
-    /// Open the sealed keys with the age identity in FILE [default: ~/.config/keelwright/identity.txt]
-    #[arg(long, value_name = "FILE", env = "KEELWRIGHT_AGE_IDENTITY")]
-    pub identity: Option<Utf8PathBuf>,
-    #[command(flatten)]
-    pub ssh: SshArgs,
 }
 
 /// Where an upgrade begins.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::apply::block_on;
-use super::operation::{self, ClusterArgs, Operation, plan_error, state_directory};
+use super::operation::{self, ClusterArgs, Operation, plan_error};
 use super::{CommandError, ErrorKind, adapters, authorities};
 use crate::blueprint::cluster::Manifests;
 use crate::exec::{VaultView as _, list_upgrade};
@@ -93,14 +93,13 @@ fn observe(
 ) -> Result<Operation, CommandError> {
     let failed = |error: crate::state::VaultError| CommandError::new(ErrorKind::Failed, error);
     harden_process().map_err(|error| CommandError::new(ErrorKind::Failed, error))?;
-    let directory = state_directory(args, &inventory);
-    let identity = args.identity.clone().unwrap_or_else(operation::default_identity);
+    let directory = args.state_directory(&inventory.name);
     let clock = operation::system_clock();
-    let vault = Vault::observe(&directory, &identity, &inventory.name, clock).map_err(failed)?;
+    let vault = Vault::observe(&directory, &args.identity(), &inventory.name, clock).map_err(failed)?;
     let vault = Arc::new(vault);
     authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
     let dropped = operation::dropped_hosts(&directory, &inventory)?;
-    let adapters = adapters::connect(&inventory, &dropped, &vault, &args.ssh)?;
+    let adapters = adapters::connect(&inventory, &dropped, &vault, &args.reach.ssh)?;
     Ok(Operation {
         inventory,
         directory,

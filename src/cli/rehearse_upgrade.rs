@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 use serde::Serialize;
 
-use super::inventory::{InventoryArg, load};
+use super::inventory::InventoryArg;
 use super::operation::ClusterArgs;
 use super::rehearse::{Beginning, RehearseArgs, Scene, cast, inventory, play};
 use super::rehearse_observed::{Bundles, replica};
@@ -62,7 +62,7 @@ fn from_observed(args: &RehearseArgs, target: KubeVersion) -> Result<ExitCode, C
         return Err(CommandError::new(ErrorKind::Usage, UpgradeRehearsalError::Hosts));
     }
     let cluster = cluster_args(args);
-    let inventory = Inventory { version: target, ..load(&cluster.inventory.inventory)? };
+    let inventory = Inventory { version: target, ..cluster.load()? };
     let bundles = Bundles::find(&inventory, &cluster)?;
     let played = bundles.played.clone();
     let mut replica = replica(&cluster, inventory, bundles, args.random_faults())?;
@@ -78,13 +78,7 @@ fn from_observed(args: &RehearseArgs, target: KubeVersion) -> Result<ExitCode, C
 
 fn cluster_args(args: &RehearseArgs) -> ClusterArgs {
     let inventory = args.file().unwrap_or(Utf8Path::new("inventory.yaml")).to_owned();
-    let real = args.real.clone();
-    ClusterArgs {
-        inventory: InventoryArg { inventory },
-        state: real.state,
-        identity: real.identity,
-        ssh: real.ssh,
-    }
+    ClusterArgs { inventory: InventoryArg { inventory }, reach: args.real.clone() }
 }
 
 /// The oldest control plane there is.

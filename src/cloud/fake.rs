@@ -9,8 +9,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::name::{PhysicalId, Ref, ResourceName};
+use super::plan::plan_infra;
 use super::ports::{Call, CloudApi, CloudError, Found, Ids, Observed, State, Trouble};
-use super::resource::{Desired, Resource};
+use super::resource::{Desired, DesiredState, Resource};
+use super::run::{InfraRun, Pace};
 use crate::exec::Clock;
 
 /// How awkward it is, in percent of calls.
@@ -324,4 +326,24 @@ impl Clock for FakeCloud {
         *self.time.lock().unwrap() += duration;
         Box::pin(async {})
     }
+}
+
+/// A cloud that has all of this.
+pub(super) fn cloud_with(wanted: &DesiredState) -> (FakeCloud, Observed) {
+    let cloud = FakeCloud::new();
+    let observed = futures::executor::block_on(async {
+        let plan = plan_infra("test", wanted, &Observed::default()).unwrap();
+        let run = InfraRun {
+            api: &cloud,
+            clock: &cloud,
+            pace: Pace::default(),
+            seed: 1,
+            force: false,
+            events: &|_| {},
+        };
+        let outcome = run.carry_out(&plan, &Observed::default()).await;
+        assert!(outcome.is_complete(), "{outcome:#?}");
+        cloud.observe().await.unwrap()
+    });
+    (cloud, observed)
 }

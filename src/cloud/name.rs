@@ -41,6 +41,21 @@ impl fmt::Display for ResourceName {
     }
 }
 
+/// A name of ours in lists that are shared by all clusters of an account.
+pub fn physical_name(cluster: &str, short: &str) -> String {
+    format!("{cluster}-{short}")
+}
+
+/// Where a cluster's roles are in IAM.
+pub fn iam_path(cluster: &str) -> String {
+    format!("/keelwright/{cluster}/")
+}
+
+/// IAM has one name space for all regions and clusters of an account, and a profile must not be taken for its role.
+pub fn iam_name(cluster: &str, name: &ResourceName) -> String {
+    format!("keelwright-{cluster}-{}-{}", name.short(), name.kind())
+}
+
 /// What the cloud calls a resource: `vpc-0abc`, an ARN, or a name where that is the identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -23,6 +23,6 @@ pub use ports::{
     Etcd, EtcdMember, KubeApi, KubeError, LocalCommand, LocalCommands, LocalEnd, Objects, PortError, Remote,
     RemoteError, SecretSource, SnapshotDraft, Snapshots, StageResult,
 };
-pub use render::{Layout, RenderError, RenderedStage, render_stage};
+pub use render::{Layout, RenderError, RenderedStage, render_stage, standalone};
 pub use snapshot::{SnapshotError, TakenSnapshot, take_snapshot};
 pub use upgrade::{list_upgrade, observe_upgrade};

@@ -63,6 +63,8 @@ pub enum RenderError {
     Command { op: usize },
     #[error("operation {op}: a link's target cannot be empty or hold a NUL")]
     Target { op: usize },
+    #[error("operation {op}: a secret file cannot be part of a script that is kept")]
+    Secret { op: usize },
 }
 
 /// Renders a stage.
@@ -110,6 +112,45 @@ impl RenderedStage {
             quote(boot.unwrap_or_default()),
         )
     }
+}
+
+/// A stage as shell text that any machine can run as it is, with no connection to anybody: it makes the stage's
+/// directory, runs the stage in the foreground, and ends with the stage's log when it fails.
+///
+/// # Errors
+/// [`RenderError::Secret`] where a file is secret: this text is no place for it.
+pub fn standalone(script: &HostScript, layout: &Layout) -> Result<String, RenderError> {
+    if !is_stage_id(&script.id) {
+        return Err(RenderError::Id(script.id.clone()));
+    }
+    let directory = quote(&format!("{}/{}", layout.run, script.id));
+    let mut text = format!("stage={directory}\nrm -rf \"$stage\" && mkdir -p \"$stage/files\"\n");
+    for (op, operation) in script.ops.iter().enumerate() {
+        match operation {
+            Op::WriteFile { payload: Payload::Text(content), .. } => {
+                here(&mut text, &format!("\"$stage/files/{op}\""), content);
+            }
+            Op::WriteFile { payload: Payload::Secret(_), .. } => return Err(RenderError::Secret { op }),
+            _ => {}
+        }
+    }
+    here(&mut text, "\"$stage/script\"", &script_text(script, layout)?);
+    text.push_str(
+        "sh \"$stage/script\"\n[ \"$(cat \"$stage/status\")\" = 0 ] || { cat \"$stage/log\"; exit 1; }\n",
+    );
+    Ok(text)
+}
+
+/// Writes a file with exactly this content.
+fn here(text: &mut String, path: &str, content: &str) {
+    const END: &str = "END-OF-FILE";
+    let plain = content.ends_with('\n') && content.lines().all(|line| line != END);
+    // invariant: writing to a String cannot fail
+    let _ = if plain {
+        writeln!(text, "cat >{path} <<'{END}'\n{content}{END}")
+    } else {
+        writeln!(text, "printf %s {} >{path}", quote(content))
+    };
 }
 
 /// Whether a name is fit for a directory and a systemd unit.

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, HostName};
-use super::model::{CountOrShare, Endpoint, Host, Inventory, Ssh, Taint};
+use super::model::{CountOrShare, Delivery, Host, Inventory, SelfJoin, Ssh, Taint};
 use super::network::NetworkPlugin;
 use crate::release::{Arch, KubeVersion};
+
+/// The port of the API's balancer.
+const API_PORT: u16 = 6443;
 
 /// Everything a cluster has in AWS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +107,15 @@ pub enum MachineImage {
 }
 
 impl MachineImage {
+    /// How it is chosen, in words that a resource keeps.
+    pub fn words(&self) -> String {
+        match self {
+            MachineImage::Newest { owner, name } => format!("newest {owner} {name}"),
+            MachineImage::Parameter { path } => format!("parameter {path}"),
+            MachineImage::Pinned { id } => format!("pinned {id}"),
+        }
+    }
+
     /// The user that the image's cloud-init makes; None: it is not known.
     pub fn first_user(&self) -> Option<&'static str> {
         let (debian, ubuntu) = match self {
@@ -241,21 +253,39 @@ pub(super) fn arch_of_instance(instance_type: &str) -> Arch {
     if family == "a1" || letters.contains('g') { Arch::Arm64 } else { Arch::Amd64 }
 }
 
-/// A cluster in AWS, as wanted: all but its hosts and its endpoint, which are known when they have been made.
+/// A cluster in AWS, as wanted: all but its hosts and the names of its balancer, which are known when they have been
+/// made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AwsInventory {
     pub aws: Aws,
     /// What `ssh` of the file says about all machines: keys, the way to become root, host certificate
     /// authorities, and with `bastion: false` hops of the operator's own. The rest follows from `aws`.
     pub ssh: Ssh,
-    /// Without hosts, and with an endpoint that means nothing: [`AwsInventory::on`] gives it both.
+    /// Without hosts: [`AwsInventory::on`] gives it some.
     pub(super) cluster: Inventory,
 }
 
 impl AwsInventory {
-    /// The cluster on machines that are there.
-    pub fn on(&self, hosts: BTreeMap<HostName, Host>, endpoint: Endpoint) -> Inventory {
-        Inventory { hosts, endpoint, ..self.cluster.clone() }
+    /// The cluster on machines that are there. `names` are those of the API for clients outside, the one that
+    /// they are to use first; nodes reach the API servers by themselves.
+    pub fn on(&self, hosts: BTreeMap<HostName, Host>, names: &[String]) -> Inventory {
+        let mut inventory = Inventory { hosts, ..self.cluster.clone() };
+        inventory.public_endpoint = names.first().map(|name| format!("{name}:{API_PORT}"));
+        if !self.aws.worker_groups.is_empty() {
+            inventory.self_join = Some(self.self_join());
+        }
+        let sans = &mut inventory.api_server.cert_sans;
+        for name in names {
+            if !sans.contains(name) {
+                sans.push(name.clone());
+            }
+        }
+        inventory
+    }
+
+    /// Where workers find what they join with.
+    pub fn self_join(&self) -> SelfJoin {
+        SelfJoin { region: self.aws.region.clone(), parameter: node_token_parameter(self.name()) }
     }
 
     #[cfg(test)]
@@ -272,9 +302,22 @@ impl AwsInventory {
         self.cluster.version
     }
 
+    pub fn delivery(&self) -> &Delivery {
+        &self.cluster.artifacts.delivery
+    }
+
+    pub fn etcd_data_dir(&self) -> &Utf8Path {
+        &self.cluster.etcd.data_dir
+    }
+
     pub fn network_plugin(&self) -> &NetworkPlugin {
         &self.cluster.network.plugin
     }
+}
+
+/// The parameter that has what new nodes of a cluster join with; the machines' policies name it, too.
+fn node_token_parameter(cluster: &ClusterName) -> String {
+    format!("/keelwright/{cluster}/node-token")
 }
 
 /// What an inventory file may want.

@@ -25,6 +25,9 @@ pub struct Inventory {
     pub hosts: BTreeMap<HostName, Host>,
     pub network: Network,
     pub endpoint: Endpoint,
+    /// `host:port` where clients that are no nodes find the API; None: where nodes do, or at a control plane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_endpoint: Option<String>,
     pub etcd: Etcd,
     pub api_server: Component,
     pub controller_manager: Component,
@@ -40,6 +43,25 @@ pub struct Inventory {
     /// In the order they run in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// Where nodes that come by themselves find what they join with; None: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_join: Option<SelfJoin>,
+}
+
+/// A place in AWS' Parameter Store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SelfJoin {
+    pub region: String,
+    /// The parameter's name.
+    pub parameter: String,
+}
+
+impl SelfJoin {
+    /// Where the region's services are.
+    pub fn domain(&self) -> &'static str {
+        if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+    }
 }
 
 /// What a host is for.

@@ -40,6 +40,7 @@ pub(crate) fn inventory(hosts: Vec<Host>) -> Inventory {
             plugin: NetworkPlugin::None,
         },
         endpoint: Endpoint::NodeLocal { port: 6445 },
+        public_endpoint: None,
         etcd: Etcd {
             placement: EtcdPlacement::Stacked,
             extra_args: vec![],
@@ -56,6 +57,7 @@ pub(crate) fn inventory(hosts: Vec<Host>) -> Inventory {
         artifacts: Artifacts { bundle: None, delivery: Delivery::Upload },
         addons: vec![],
         hooks: Vec::new(),
+        self_join: None,
         policy: Policy {
             parallelism: 10,
             max_unavailable: CountOrShare::Count(1),

@@ -5,17 +5,18 @@ use crate::command::quote;
 use crate::script::Op;
 
 /// Units of ours, last started first.
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     "kubelet.service",
     "keelwright-apiserver-lb.service",
     "keelwright-routes.service",
     "keelwright-vip.service",
+    "keelwright-publish-join.timer",
     "containerd.service",
 ];
 
 /// Files and trees of ours. Distribution packages stay: others may use them by now. A manifest goes before
 /// what its pod reads, so that a power cut in between leaves no pod that can only fail.
-const TREES: [&str; 26] = [
+const TREES: [&str; 29] = [
     "/etc/kubernetes/manifests",
     "/etc/kubernetes",
     "/etc/cni/net.d",
@@ -29,6 +30,9 @@ const TREES: [&str; 26] = [
     "/etc/systemd/system/keelwright-apiserver-lb.service",
     "/etc/systemd/system/keelwright-routes.service",
     "/etc/systemd/system/keelwright-vip.service",
+    "/etc/systemd/system/keelwright-publish-join.service",
+    "/etc/systemd/system/keelwright-publish-join.timer",
+    "/etc/default/keelwright-aws",
     "/etc/systemd/networkd.conf.d/10-keelwright.conf",
     "/usr/libexec/kubernetes",
     "/opt/cni",
@@ -155,7 +159,7 @@ mod tests {
                 // Machines that have been made are hosts like any other.
                 Wanted::Aws(wanted) => {
                     let (made, _) = parse(MINIMAL.as_bytes(), &origin).unwrap();
-                    wanted.on(made.hosts, made.endpoint)
+                    wanted.on(made.hosts, &[])
                 }
             };
             let release = release_of(inventory.version).unwrap();

@@ -33,7 +33,7 @@ use crate::blueprint::cluster::Manifests;
 use crate::blueprint::{ClusterBlueprint, ClusterIdentity, HostBlueprint, OsFamily, assign_pod_cidrs};
 use crate::digest::Digest;
 use crate::facts::{ClusterFacts, HostFacts, Observed, VaultFacts};
-use crate::inventory::{Host, HostName, Inventory};
+use crate::inventory::{Delivery, Host, HostName, Inventory};
 use crate::pki::{CertificateSpec, KeyId, spec};
 use crate::release::catalog::{IMAGE_REGISTRY, Image};
 use crate::release::{Arch, BundleManifest, KubeVersion, Minor, UnsupportedMinor, release_of};
@@ -298,6 +298,18 @@ fn changes(
     host::host_changes(&blueprint, facts, &sources)
         .map(Some)
         .map_err(|source| PlanError::Artifact { host: host.name.clone(), source })
+}
+
+/// All that a machine needs on which nothing of ours is yet.
+pub(crate) fn new_host(
+    mut blueprint: HostBlueprint,
+    bundle: &BundleManifest,
+    delivery: &Delivery,
+) -> Result<HostChanges, MissingArtifact> {
+    blueprint.images.extend(workload_images(bundle));
+    let accepted = BTreeSet::new();
+    let sources = host::Sources { accepted: &accepted, bundle, secret_digest: &|_| None, delivery };
+    host::host_changes(&blueprint, &HostFacts::default(), &sources)
 }
 
 /// The steps of a host that runs nothing yet.

@@ -8,6 +8,27 @@ use keelwright::lab::{Lab, LabName, LabSpec, MachineName, Progress, Role};
 
 use crate::lab::cache;
 
+/// What a cluster is made of, with kubeadm and the workload of tests.
+const WHOLE: &[&str] = &["--with", "agnhost,kubeadm"];
+/// What control planes need of a minor that an upgrade only passes.
+const PASSED: &[&str] = &["--only", "control-plane"];
+
+/// Collects a version's artifacts.
+pub fn collect(version: &str, what: &[&str]) {
+    let source = std::env::var("BUNDLE_FROM").unwrap_or_else(|_| "go-modules".to_owned());
+    let mut command = keelwright();
+    command.args(["bundle", "--kubernetes-version", version, "--from", &source]).args(what);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The program under test.
+fn keelwright() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keelwright"));
+    command.env("KEELWRIGHT_CACHE", cache()).stdin(Stdio::null());
+    command
+}
+
 pub struct Cluster {
     pub lab: Lab,
     pub version: &'static str,
@@ -17,38 +38,46 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the machines and the bundle; an earlier lab of the same name goes first.
+    /// Makes the bundle and the machines; an earlier lab of the same name goes first.
     pub fn new(name: &str, version: &'static str, counts: &[(Role, u8)]) -> Self {
+        Self::with_bundles(name, version, &[(version, WHOLE)], counts)
+    }
+
+    /// The same for a cluster that will be upgraded: by then its machines share the processors, so all that is
+    /// built is built before.
+    pub fn to_upgrade(
+        name: &str,
+        from: &'static str,
+        passing: &[&'static str],
+        to: &'static str,
+        counts: &[(Role, u8)],
+    ) -> Self {
+        let mut bundles = vec![(from, WHOLE), (to, WHOLE)];
+        bundles.extend(passing.iter().map(|version| (*version, PASSED)));
+        Self::with_bundles(name, from, &bundles, counts)
+    }
+
+    fn with_bundles(
+        name: &str,
+        version: &'static str,
+        bundles: &[(&str, &[&str])],
+        counts: &[(Role, u8)],
+    ) -> Self {
+        bundles.iter().for_each(|(version, what)| collect(version, what));
         let name: LabName = name.parse().unwrap();
         let _ = Lab::remove(&cache(), &name, &Progress::none());
         let mut spec = LabSpec::new(cache(), name, 0, 0);
         spec.counts.extend(counts.iter().copied());
         spec.kubernetes_version = Some(version.to_owned());
         let lab = Lab::up(&spec, &Progress::none()).unwrap();
-        let cluster = Cluster { lab, version, spec, extra: Vec::new() };
-        cluster.bundle_of(version, &["--with", "agnhost,kubeadm"]);
-        cluster
+        Cluster { lab, version, spec, extra: Vec::new() }
     }
 
-    /// Collects another version's artifacts.
-    pub fn bundle_of(&self, version: &str, what: &[&str]) {
-        let source = std::env::var("BUNDLE_FROM").unwrap_or_else(|_| "go-modules".to_owned());
-        let mut args = vec!["bundle", "--kubernetes-version", version, "--from", &source];
-        args.extend(what);
-        self.ok(&args);
-    }
-
-    /// Collects what control planes need of minors that an upgrade only passes.
-    pub fn passing(&self, versions: &[&str]) {
-        versions.iter().for_each(|version| self.bundle_of(version, &["--only", "control-plane"]));
-    }
-
-    /// Writes another version into the inventory, and collects its artifacts.
+    /// Writes another version into the inventory.
     pub fn upgrade_to(&mut self, version: &'static str) {
         let old = self.version;
         self.edit(|text| text.replace(old, version));
         self.version = version;
-        self.bundle_of(version, &["--with", "agnhost,kubeadm"]);
     }
 
     /// Adds machines; the inventory names them too.
@@ -100,9 +129,8 @@ impl Cluster {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keelwright"));
-        command.args(args).env("KEELWRIGHT_CACHE", cache()).stdin(Stdio::null());
-        command.env("KEELWRIGHT_AGE_IDENTITY", self.lab.directory().join("identity.txt"));
+        let mut command = keelwright();
+        command.args(args).env("KEELWRIGHT_AGE_IDENTITY", self.lab.directory().join("identity.txt"));
         command
     }
 

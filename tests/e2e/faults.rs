@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use crate::clients::{start_api_client, stop_client};
 use crate::cluster::Cluster;
 use crate::lab::skip_reason;
-use crate::upgrade::everything_runs;
+use crate::upgrade::{PASSED, everything_runs};
 
 const NODES: [&str; 4] = ["cp-1", "cp-2", "cp-3", "worker-1"];
 /// Steps that each run is let do before something happens to it.
@@ -36,10 +36,9 @@ fn an_upgrade_goes_on_after_kills_cuts_and_reboots() {
         return;
     }
     let counts = [(Role::ControlPlane, 3), (Role::Worker, 1)];
-    let mut cluster = Cluster::new("e2e-faults", "v1.34.4", &counts);
+    let mut cluster = Cluster::to_upgrade("e2e-faults", "v1.34.4", &PASSED, "v1.37.1", &counts);
     cluster.apply();
     start_api_client(&cluster);
-    cluster.passing(&["v1.35.4", "v1.36.4"]);
     cluster.upgrade_to("v1.37.1");
     a_poisoned_image_is_put_back(&cluster);
     a_poisoned_flag_is_put_back(&cluster);

@@ -92,4 +92,5 @@ pub fn reset_leaves_nothing(cluster: &Cluster, before: &Listing) {
     for machine in ["cp-2", "worker-1"] {
         assert_eq!(before.added(cluster, machine), Vec::<String>::new(), "left on {machine}");
     }
+    assert!(!cluster.steps_left().is_empty(), "it can be installed again");
 }

@@ -6,11 +6,14 @@ use keelwright::lab::Role;
 use keelwright::timeline::Timeline;
 
 use crate::clients::{start_api_client, start_service_client, stop_client};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, collect};
 use crate::lab::skip_reason;
 use crate::timeline::{self, Sampler};
 
 const NODES: [&str; 5] = ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"];
+
+/// Minors on the way from the oldest to the newest.
+pub const PASSED: [&str; 2] = ["v1.35.4", "v1.36.4"];
 
 #[test]
 #[ignore = "takes its time: make e2e"]
@@ -20,11 +23,10 @@ fn upgrades_three_minors_in_one_apply_and_nobody_notices() {
         return;
     }
     let counts = [(Role::ControlPlane, 3), (Role::Worker, 2), (Role::Spare, 1)];
-    let mut cluster = Cluster::new("e2e-up", "v1.34.4", &counts);
+    let mut cluster = Cluster::to_upgrade("e2e-up", "v1.34.4", &PASSED, "v1.37.1", &counts);
     cluster.apply();
     start_api_client(&cluster);
     start_service_client(&cluster, &NODES);
-    cluster.passing(&["v1.35.4", "v1.36.4"]);
     cluster.upgrade_to("v1.37.1");
     a_rehearsal_predicts_it(&cluster);
     let hooks = cluster.directory().join("hooks");
@@ -110,11 +112,10 @@ fn etcd_3_5_goes_through_3_6() {
         return;
     }
     let counts = [(Role::ControlPlane, 1), (Role::Worker, 1)];
-    let mut cluster = Cluster::new("e2e-etcd", "v1.34.4", &counts);
+    let mut cluster = Cluster::to_upgrade("e2e-etcd", "v1.34.4", &PASSED, "v1.37.1", &counts);
     cluster.apply();
     begin_anew_with_etcd_3_5(&cluster);
     cluster.kubectl(&["create", "configmap", "kept", "--from-literal=by=3.5"]);
-    cluster.passing(&["v1.35.4", "v1.36.4"]);
     cluster.upgrade_to("v1.37.1");
     let inventory = cluster.inventory();
     let plan = cluster.ok(&["plan", "-i", inventory.to_str().unwrap()]);
@@ -135,7 +136,7 @@ fn etcd_3_5_goes_through_3_6() {
 fn begin_anew_with_etcd_3_5(cluster: &Cluster) {
     let bundle = cluster.directory().join("etcd-3.5");
     let output = bundle.to_str().unwrap();
-    cluster.bundle_of(cluster.version, &["--only", "etcd", "--etcd-version", "3.5.35", "--output", output]);
+    collect(cluster.version, &["--only", "etcd", "--etcd-version", "3.5.35", "--output", output]);
     cluster.put("cp-1", &bundle.join("images/etcd-3.5.35-0.tar"), "/root/etcd.tar");
     cluster.ask(
         "cp-1",

@@ -3,6 +3,8 @@
 
 mod arrows;
 mod aws;
+#[path = "../emulator/mod.rs"]
+mod emulator;
 mod kube;
 mod sim;
 mod ssh;

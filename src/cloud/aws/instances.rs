@@ -11,21 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::{Adjusted as _, Named as _};
 use super::observe::{Only, Raw};
+use super::user_data::{decoded, encoded};
 use super::volumes::{disk_of, gibibytes, kind, number};
 use super::{AwsCloud, id_of, ids_of, tags, theirs};
-use crate::cloud::name::{Ref, ResourceName};
+use crate::cloud::name::{PhysicalId, Ref, ResourceName};
 use crate::cloud::ports::{Addresses, CloudError, Ids, State, Trouble};
 use crate::cloud::resource::{Instance, Machine, Resource, Tags};
 use crate::inventory::{Disk, DiskKind, MachineImage};
-
-/// What is known of an image: how it was chosen.
-pub(super) fn image_words(image: &MachineImage) -> String {
-    match image {
-        MachineImage::Newest { owner, name } => format!("newest {owner} {name}"),
-        MachineImage::Parameter { path } => format!("parameter {path}"),
-        MachineImage::Pinned { id } => format!("pinned {id}"),
-    }
-}
 
 /// The image a tag names; one that nobody noted is the one that runs.
 pub(super) fn image_of(words: Option<&str>, id: Option<&str>) -> MachineImage {
@@ -83,6 +75,20 @@ impl AwsCloud {
         Ok(answer.volumes().first().map(disk_of))
     }
 
+    /// What a machine has said on its console since it booted.
+    pub async fn console(&self, id: &PhysicalId) -> Result<String, CloudError> {
+        let request = self.ec2.get_console_output().instance_id(id.as_str());
+        let answer = match request.clone().latest(true).send().await.named("ec2:GetConsoleOutput") {
+            // Only machines on Nitro tell it at once.
+            Err(error) if error.trouble == Trouble::Invalid => {
+                request.send().await.named("ec2:GetConsoleOutput")?
+            }
+            answer => answer?,
+        };
+        let bytes = STANDARD.decode(answer.output().unwrap_or_default()).unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     async fn is_protected(&self, id: &str) -> Result<bool, CloudError> {
         let request = self.ec2.describe_instance_attribute().instance_id(id);
         let request = request.attribute(InstanceAttributeName::DisableApiTermination);
@@ -118,7 +124,7 @@ impl AwsCloud {
             .build();
         let mut tags = tags.clone();
         let mut own = self.all_tags(name, &tags);
-        own.insert(tags::IMAGE.to_owned(), image_words(&machine.image));
+        own.insert(tags::IMAGE.to_owned(), machine.image.words());
         tags.insert("Name".to_owned(), tags.get("Name").cloned().unwrap_or_default());
         let instance_tags = aws_sdk_ec2::types::TagSpecification::builder()
             .resource_type(ResourceType::Instance)
@@ -142,7 +148,7 @@ impl AwsCloud {
             )
             .disable_api_termination(wanted.protected)
             .set_iam_instance_profile(profile(machine, ids)?)
-            .set_user_data(machine.user_data.as_deref().map(|text| STANDARD.encode(text)))
+            .set_user_data(machine.user_data.as_deref().map(encoded))
             .client_token(token)
             .tag_specifications(instance_tags)
             .tag_specifications(volume_tags(&tags));
@@ -243,10 +249,6 @@ impl AwsCloud {
         let gone = self.ec2.terminate_instances().instance_ids(id).send().await;
         gone.named("ec2:TerminateInstances").unless(&[Trouble::NotFound])
     }
-}
-
-fn decoded(text: &str) -> Option<String> {
-    String::from_utf8(STANDARD.decode(text).ok()?).ok()
 }
 
 /// The root disk, encrypted, and gone with its machine.

@@ -45,7 +45,7 @@ pub async fn look_up(cloud: &AwsCloud, aws: &Aws) -> Result<Lookups, LookupError
         }
     };
     let account = identity.account().unwrap_or_default().to_owned();
-    Ok(Lookups { partition, account, zones, subnets, public_key })
+    Ok(Lookups { partition, account, zones, subnets, public_key, first_boots: BTreeMap::new() })
 }
 
 fn public_key(path: &camino::Utf8Path) -> Result<String, LookupError> {

@@ -18,6 +18,7 @@ mod routes;
 mod scaling;
 mod tags;
 mod templates;
+mod user_data;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::tls;
 
-use super::name::{PhysicalId, Ref, ResourceName};
+use super::name::{PhysicalId, Ref, ResourceName, physical_name};
 use super::ports::{Call, CloudApi, CloudError, Found, Ids, Observed, State, Trouble};
 use super::resource::{Desired, Resource};
 use crate::inventory::Aws;
@@ -110,7 +111,7 @@ impl AwsCloud {
 
     /// A name of ours in lists that are shared by all clusters of an account.
     fn physical_name(&self, short: &str) -> String {
-        format!("{}-{short}", self.cluster)
+        physical_name(&self.cluster, short)
     }
 }
 

@@ -7,12 +7,9 @@ use aws_sdk_iam::types::Tag;
 use super::error::{Adjusted as _, Named as _};
 use super::observe::{Only, Raw};
 use super::{AwsCloud, id_of, tags, theirs};
-use crate::cloud::name::ResourceName;
+use crate::cloud::name::{ResourceName, iam_name, iam_path};
 use crate::cloud::ports::{CloudError, Ids, State, Trouble};
-use crate::cloud::resource::{InstanceProfile, Resource, Role, Tags};
-
-/// Whom machines' roles trust: EC2.
-const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+use crate::cloud::resource::{InstanceProfile, Resource, Role, TRUST, Tags};
 
 fn iam_tags(tags: &Tags) -> Result<Vec<Tag>, CloudError> {
     let build = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
@@ -30,12 +27,11 @@ fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
 
 impl AwsCloud {
     fn path(&self) -> String {
-        format!("/keelwright/{}/", self.cluster)
+        iam_path(&self.cluster)
     }
 
-    /// IAM has one name space for all regions and clusters of an account, and a profile must not be taken for its role.
     fn iam_name(&self, name: &ResourceName) -> String {
-        format!("keelwright-{}-{}-{}", self.cluster, name.short(), name.kind())
+        iam_name(&self.cluster, name)
     }
 
     /// Lists do not tell tags, so each role is asked for them, and for its policies.

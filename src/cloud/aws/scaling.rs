@@ -13,10 +13,8 @@ use super::templates::VERSION;
 use super::{AwsCloud, id_of, ids_of, tags, theirs};
 use crate::cloud::name::ResourceName;
 use crate::cloud::ports::{CloudError, Ids, State, Trouble};
-use crate::cloud::resource::{Resource, ScalingGroup, Tags};
+use crate::cloud::resource::{DRAIN_HOOK, Resource, ScalingGroup, Tags};
 
-/// The hook that keeps a machine until it is drained.
-pub(super) const DRAIN_HOOK: &str = "keelwright-drain";
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 /// Tags of the group alone, for whoever looks at groups.
 const AUTOSCALER: &str = "k8s.io/cluster-autoscaler/";

@@ -7,12 +7,11 @@ use aws_sdk_ec2::types::{
     LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData, ResourceType,
     ResponseLaunchTemplateData,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use super::error::{Adjusted as _, Named as _};
-use super::instances::{image_of, image_words};
+use super::instances::image_of;
 use super::observe::{Only, Raw};
+use super::user_data::{decoded, encoded};
 use super::volumes::{gibibytes, kind, number};
 use super::{AwsCloud, id_of, ids_of, tags, theirs};
 use crate::cloud::name::ResourceName;
@@ -57,7 +56,6 @@ impl AwsCloud {
         let required = options.and_then(|options| options.http_tokens())
             == Some(&LaunchTemplateHttpTokensState::Required);
         let hops = options.and_then(|options| options.http_put_response_hop_limit()).filter(|_| required);
-        let text = data.user_data().and_then(|text| STANDARD.decode(text).ok());
         let machine = Machine {
             instance_type: data.instance_type().map(|kind| kind.as_str()).unwrap_or_default().to_owned(),
             image: image_of(words, data.image_id()),
@@ -69,7 +67,7 @@ impl AwsCloud {
                 .and_then(|interface| interface.associate_public_ip_address())
                 .unwrap_or(false),
             metadata_hops: hops.and_then(|hops| u8::try_from(hops).ok()).unwrap_or(0),
-            user_data: text.and_then(|text| String::from_utf8(text).ok()),
+            user_data: data.user_data().and_then(decoded),
         };
         let specifications = data.tag_specifications().iter();
         let of_instances =
@@ -94,7 +92,7 @@ impl AwsCloud {
             .ec2
             .create_launch_template()
             .launch_template_name(self.physical_name(name.short()))
-            .version_description(image_words(&template.machine.image))
+            .version_description(template.machine.image.words())
             .launch_template_data(self.template_data(template, ids).await?)
             .client_token(token)
             .tag_specifications(self.specification(ResourceType::LaunchTemplate, name, tags));
@@ -114,7 +112,7 @@ impl AwsCloud {
             .ec2
             .create_launch_template_version()
             .launch_template_id(id)
-            .version_description(image_words(&to.machine.image))
+            .version_description(to.machine.image.words())
             .launch_template_data(self.template_data(to, ids).await?);
         let answer = request.send().await.named("ec2:CreateLaunchTemplateVersion")?;
         let version = answer.launch_template_version().and_then(|version| version.version_number());
@@ -158,7 +156,7 @@ impl AwsCloud {
             .block_device_mappings(mapping(&image.root_device, &machine.root))
             .metadata_options(options)
             .set_iam_instance_profile(profile)
-            .set_user_data(machine.user_data.as_deref().map(|text| STANDARD.encode(text)))
+            .set_user_data(machine.user_data.as_deref().map(encoded))
             .tag_specifications(tagged(ResourceType::Instance, &machine_tags))
             .tag_specifications(tagged(ResourceType::Volume, &machine_tags))
             .build())

@@ -3,35 +3,13 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::cloud::fake::FakeCloud;
-use crate::cloud::ports::CloudApi as _;
+use crate::cloud::fake::cloud_with;
 use crate::cloud::resource::Resource;
-use crate::cloud::run::{InfraRun, Pace};
 use crate::cloud::spec::tests::{example, group, state_of};
 use crate::inventory::{Aws, AwsNetwork, Nat};
 
 fn name(text: &str) -> ResourceName {
     ResourceName::parse(text).unwrap()
-}
-
-/// A cloud that has all of this.
-fn cloud_with(wanted: &DesiredState) -> (FakeCloud, Observed) {
-    let cloud = FakeCloud::new();
-    let observed = futures::executor::block_on(async {
-        let plan = plan_infra("test", wanted, &Observed::default()).unwrap();
-        let run = InfraRun {
-            api: &cloud,
-            clock: &cloud,
-            pace: Pace::default(),
-            seed: 1,
-            force: false,
-            events: &|_| {},
-        };
-        let outcome = run.carry_out(&plan, &Observed::default()).await;
-        assert!(outcome.is_complete(), "{outcome:#?}");
-        cloud.observe().await.unwrap()
-    });
-    (cloud, observed)
 }
 
 /// A line for each step: `+ vpc/main`, `~ role/worker (policies)`, `- …`.

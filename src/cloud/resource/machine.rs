@@ -18,6 +18,9 @@ pub struct KeyPair {
     pub public_key: String,
 }
 
+/// Whom machines' roles trust: EC2.
+pub const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+
 /// What machines may ask of the cloud.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -136,6 +139,9 @@ pub struct LaunchTemplate {
     /// Tags of the machines and their volumes.
     pub machine_tags: BTreeMap<String, String>,
 }
+
+/// The hook that keeps a machine of a scaling group until it is drained.
+pub const DRAIN_HOOK: &str = "keelwright-drain";
 
 /// Machines that come and go by themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -203,6 +203,8 @@ impl Resource {
             (Resource::Instance(mut wanted), Resource::Instance(there)) => {
                 wanted.machine.root = settled_disk(wanted.machine.root, &there.machine.root);
                 wanted.private_address = wanted.private_address.or(there.private_address);
+                // It was run when the machine booted for the first time, and never again.
+                wanted.machine.user_data.clone_from(&there.machine.user_data);
                 Resource::Instance(wanted)
             }
             // The way out has to be there first, and is not kept with the gateway.

@@ -212,8 +212,19 @@ impl StepRun<'_> {
         let mut tries = self.tries();
         loop {
             match self.run.api.delete(&self.step.name, there, self.run.force).await {
-                Ok(()) => break,
-                Err(error) if error.trouble == Trouble::NotFound => break,
+                Ok(()) => {}
+                Err(error) if error.trouble == Trouble::NotFound => {}
+                Err(error) => {
+                    tries.again(error).await?;
+                    continue;
+                }
+            }
+            // Whoever answered may not have heard of it yet: it is asked again as long as nothing happens.
+            match self.run.api.state(&self.step.name, &there.id, &there.resource, &known(self.ids)).await {
+                Ok(State::Ready | State::Failed(_)) if !tries.began_before(self.run.pace.readiness) => {
+                    tries.pause().await;
+                }
+                Ok(_) => break,
                 Err(error) => tries.again(error).await?,
             }
         }

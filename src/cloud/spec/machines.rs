@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::balancers::ingress_group;
 use super::rules::{CONTROL_PLANE, WORKER, group};
-use super::{Spec, Zone, address_in, ours};
+use super::{Spec, Zone, address_in, first_boot, ours};
 use crate::cloud::name::Ref;
 use crate::cloud::resource::{
     Attachment, Instance, LaunchTemplate, Machine, Resource, ScalingGroup, Tags, Volume,
@@ -69,7 +69,7 @@ impl Spec<'_> {
             root: wanted.root_volume,
             public_address: false,
             metadata_hops: METADATA_HOPS,
-            user_data: None,
+            user_data: Some(first_boot::control_plane(self.etcd_data_dir)),
         };
         let instance = Instance {
             machine,
@@ -135,7 +135,7 @@ impl Spec<'_> {
             root: wanted.root_volume.clone(),
             public_address: false,
             metadata_hops: METADATA_HOPS,
-            user_data: None,
+            user_data: self.lookups.first_boots.get(&wanted.name).cloned(),
         };
         let machine_tags = self.tags(&wanted.name, &[]);
         let template = LaunchTemplate { machine, machine_tags };

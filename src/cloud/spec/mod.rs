@@ -2,6 +2,7 @@
 
 mod access;
 mod balancers;
+mod first_boot;
 mod machines;
 mod network;
 mod policies;
@@ -12,6 +13,7 @@ pub(super) mod tests;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use camino::Utf8Path;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,9 @@ pub struct Lookups {
     pub subnets: BTreeMap<PhysicalId, KnownSubnet>,
     /// The operator's public key, without a comment.
     pub public_key: String,
+    /// By worker group, what its machines do at their first boot.
+    #[serde(default)]
+    pub first_boots: BTreeMap<String, String>,
 }
 
 /// A subnet that is there.
@@ -77,6 +82,7 @@ pub fn desired(inventory: &AwsInventory, lookups: &Lookups) -> Result<DesiredSta
 struct Spec<'a> {
     cluster: &'a str,
     aws: &'a Aws,
+    etcd_data_dir: &'a Utf8Path,
     plugin: &'a NetworkPlugin,
     lookups: &'a Lookups,
     /// In the order of the inventory.
@@ -106,8 +112,16 @@ impl<'a> Spec<'a> {
             AwsNetwork::New { .. } => Ref::Ours(ResourceName::new("vpc", "main")),
             AwsNetwork::Existing { vpc, .. } => Ref::Theirs(PhysicalId(vpc.clone())),
         };
-        let (cluster, plugin) = (inventory.name().as_str(), inventory.network_plugin());
-        Ok(Spec { cluster, aws, plugin, lookups, zones, vpc, state: DesiredState::new() })
+        Ok(Spec {
+            cluster: inventory.name().as_str(),
+            aws,
+            etcd_data_dir: inventory.etcd_data_dir(),
+            plugin: inventory.network_plugin(),
+            lookups,
+            zones,
+            vpc,
+            state: DesiredState::new(),
+        })
     }
 
     /// Puts a resource into the state, with the tags that all have.

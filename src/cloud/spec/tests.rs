@@ -78,11 +78,16 @@ pub(crate) fn lookups() -> Lookups {
         zones: ["a", "b", "c"].map(|zone| format!("eu-central-1{zone}")).into(),
         subnets: BTreeMap::new(),
         public_key: "ssh-ed25519 AAAAC3Nza".to_owned(),
+        first_boots: BTreeMap::new(),
     }
 }
 
+pub(crate) fn inventory_of(aws: &Aws) -> AwsInventory {
+    AwsInventory::of(aws.clone(), cluster(1))
+}
+
 pub(crate) fn state_of(aws: &Aws) -> DesiredState {
-    desired(&AwsInventory::of(aws.clone(), cluster(1)), &lookups()).unwrap()
+    desired(&inventory_of(aws), &lookups()).unwrap()
 }
 
 fn names(state: &DesiredState, kind: &str) -> Vec<String> {

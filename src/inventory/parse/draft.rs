@@ -160,6 +160,7 @@ impl Draft {
                 plugin: self.plugin,
             },
             endpoint: self.endpoint,
+            public_endpoint: None,
             etcd: self.etcd,
             api_server: self.api_server,
             controller_manager: self.controller_manager,
@@ -173,6 +174,7 @@ impl Draft {
             addons: self.addons,
             policy: self.policy,
             hooks: self.hooks.into_iter().collect::<Option<_>>()?,
+            self_join: None,
         })
     }
 }

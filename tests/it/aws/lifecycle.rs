@@ -20,12 +20,13 @@ use keelwright::inventory::{AwsInventory, Origin, Wanted, parse_wanted};
 
 use rand::RngExt as _;
 
-use super::Cloud;
-use super::census::{Census, Kind, Thing, census};
-use super::checks::fixtures;
-use super::proxy::{Fault, Faults, Moment};
+use crate::emulator::Cloud;
+use crate::emulator::census::{Census, Kind, Thing, census};
+use crate::emulator::fixtures;
+use crate::emulator::proxy::{Fault, Faults, Moment};
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIchO8T5RcEPNMKUnR3fjvqKxSP9hSVVPmHzQVFLb0bJ test";
+pub(super) const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIchO8T5RcEPNMKUnR3fjvqKxSP9hSVVPmHzQVFLb0bJ test";
 
 /// moto answers at once, so nobody has to wait long.
 const PACE: Pace = Pace {
@@ -103,13 +104,8 @@ aws:
         AwsCloud::with(inventory.name().as_str(), &inventory.aws, &config)
     }
 
-    /// Without the volumes that moto makes for machines of a scaling group and forgets.
     async fn census(&self) -> Census {
-        let mut census = census(&self.cloud.moto, "/keelwright").await;
-        let roots = census.entry(Kind::Volume).or_default();
-        roots.retain(|volume| !volume.tags.is_empty());
-        census.retain(|_, things| !things.is_empty());
-        census
+        census_of(&self.cloud).await
     }
 }
 
@@ -176,8 +172,17 @@ fn lines(plan: &InfraPlan) -> Vec<String> {
 const SMALL: (&str, &str) = ("instanceType: m6i.large", "instanceTypes: [m6i.large], min: 1, max: 5");
 const LARGE: (&str, &str) = ("instanceType: m6i.xlarge", "instanceTypes: [m6i.large], min: 2, max: 9");
 
+/// Without the volumes that moto makes for machines of a scaling group and forgets.
+pub(super) async fn census_of(cloud: &Cloud) -> Census {
+    let mut census = census(&cloud.moto, "/keelwright").await;
+    let roots = census.entry(Kind::Volume).or_default();
+    roots.retain(|volume| !volume.tags.is_empty());
+    census.retain(|_, things| !things.is_empty());
+    census
+}
+
 /// What there is for each kind when the cluster is whole.
-fn counts(census: &Census) -> Vec<(Kind, usize)> {
+pub(super) fn counts(census: &Census) -> Vec<(Kind, usize)> {
     // Roots of machines come with them, in moto sometimes two.
     let is_counted =
         |kind: &Kind, thing: &&Thing| *kind != Kind::Volume || thing.tags.contains_key("keelwright.dev/name");
@@ -187,7 +192,7 @@ fn counts(census: &Census) -> Vec<(Kind, usize)> {
         .collect()
 }
 
-fn whole(workers: usize) -> Vec<(Kind, usize)> {
+pub(super) fn whole(workers: usize) -> Vec<(Kind, usize)> {
     vec![
         (Kind::Vpc, 1),
         (Kind::Subnet, 6),

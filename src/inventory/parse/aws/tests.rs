@@ -177,11 +177,13 @@ fn bastions_are_made_or_not() {
 fn a_cluster_in_aws_becomes_one_on_machines() {
     let wanted = read(SMALL);
     let (there, _) = parse_text(MINIMAL).unwrap();
-    let inventory = wanted.on(there.hosts.clone(), there.endpoint.clone());
+    let inventory = wanted.on(there.hosts.clone(), &["api.example.org".into(), "api-1.elb.example".into()]);
     assert_eq!((&inventory.hosts, &inventory.endpoint), (&there.hosts, &there.endpoint));
+    assert_eq!(inventory.public_endpoint.as_deref(), Some("api.example.org:6443"));
+    assert_eq!(inventory.api_server.cert_sans, ["api.example.org", "api-1.elb.example"]);
     assert_eq!((inventory.name.as_str(), wanted.name().as_str()), ("prod", "prod"));
     assert_eq!(wanted.version(), inventory.version);
-    assert!(wanted.on(BTreeMap::new(), there.endpoint).hosts.is_empty());
+    assert!(wanted.on(BTreeMap::new(), &[]).hosts.is_empty());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What was just created may not be found, or not be listed, for a while.
 
-use super::super::Cloud;
-use super::super::proxy::{Fault, Faults};
-use super::fixtures::{balancer, instance, launch, subnet, template, vpc};
+use crate::emulator::Cloud;
+use crate::emulator::fixtures::{balancer, instance, launch, subnet, template, vpc};
+use crate::emulator::proxy::{Fault, Faults};
 
 #[tokio::test]
 async fn what_was_just_created_is_not_found_for_so_many_calls() {

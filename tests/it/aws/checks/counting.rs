@@ -3,11 +3,11 @@
 use http::Method;
 use serde_json::json;
 
-use super::super::Cloud;
-use super::super::census::{Kind, census};
-use super::super::client::Client;
-use super::super::service::Service;
-use super::fixtures::*;
+use crate::emulator::Cloud;
+use crate::emulator::census::{Kind, census};
+use crate::emulator::client::Client;
+use crate::emulator::fixtures::*;
+use crate::emulator::service::Service;
 
 async fn ec2_things(client: &Client) -> (String, String) {
     let tags = [

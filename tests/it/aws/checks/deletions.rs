@@ -1,10 +1,10 @@
 //! What something else needs is not deleted.
 
-use super::super::Cloud;
-use super::super::census::census;
-use super::super::client::Client;
-use super::super::proxy::Delays;
-use super::fixtures::*;
+use crate::emulator::Cloud;
+use crate::emulator::census::census;
+use crate::emulator::client::Client;
+use crate::emulator::fixtures::*;
+use crate::emulator::proxy::Delays;
 
 const VIOLATION: Option<&str> = Some("DependencyViolation");
 

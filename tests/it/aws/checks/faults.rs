@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::Cloud;
-use super::super::census::census;
-use super::super::client::form;
-use super::super::proxy::{Fault, Faults};
-use super::super::service::Service;
-use super::fixtures::vpc;
+use crate::emulator::Cloud;
+use crate::emulator::census::census;
+use crate::emulator::client::form;
+use crate::emulator::fixtures::vpc;
+use crate::emulator::proxy::{Fault, Faults};
+use crate::emulator::service::Service;
 
 #[tokio::test]
 async fn each_service_throttles_and_breaks_in_its_own_words() {

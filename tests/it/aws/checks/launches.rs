@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::super::Cloud;
-use super::super::proxy::Delays;
-use super::fixtures::{instance, launch, subnet, template, vpc};
+use crate::emulator::Cloud;
+use crate::emulator::fixtures::{instance, launch, subnet, template, vpc};
+use crate::emulator::proxy::Delays;
 
 #[tokio::test]
 async fn a_launch_has_the_profile_and_the_maintenance_options_of_its_template() {

@@ -3,9 +3,9 @@
 use http::Method;
 use serde_json::json;
 
-use super::super::Cloud;
-use super::super::service::Service;
-use super::fixtures::{launch, subnet, target_group, template, vpc};
+use crate::emulator::Cloud;
+use crate::emulator::fixtures::{launch, subnet, target_group, template, vpc};
+use crate::emulator::service::Service;
 
 /// Goes through all pages; the number of things on each.
 async fn pages(

@@ -1,8 +1,8 @@
 //! Calls that moto does not implement, and things it does not miss.
 
-use super::super::Cloud;
-use super::super::proxy::Delays;
-use super::fixtures::{scaling_group, subnet, template, vpc};
+use crate::emulator::Cloud;
+use crate::emulator::fixtures::{scaling_group, subnet, template, vpc};
+use crate::emulator::proxy::Delays;
 
 #[tokio::test]
 async fn versions_of_a_launch_template_are_deleted_but_for_the_default() {

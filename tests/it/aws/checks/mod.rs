@@ -1,6 +1,4 @@
-//! Tests of the harness itself: each fails without the part that it is about.
-
-pub(super) mod fixtures;
+//! Tests of the emulator itself: each fails without the part that it is about.
 
 mod consistency;
 mod counting;

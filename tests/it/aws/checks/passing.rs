@@ -3,10 +3,10 @@
 use http::Method;
 use http_body_util::Full;
 
-use super::super::Cloud;
-use super::super::client::Client;
-use super::super::service::Service;
-use super::fixtures::vpc;
+use crate::emulator::Cloud;
+use crate::emulator::client::Client;
+use crate::emulator::fixtures::vpc;
+use crate::emulator::service::Service;
 
 #[tokio::test]
 async fn objects_pass_with_their_headers() {

@@ -1,7 +1,7 @@
 //! Permissions and dry runs.
 
-use super::super::Cloud;
-use super::super::census::census;
+use crate::emulator::Cloud;
+use crate::emulator::census::census;
 
 #[tokio::test]
 async fn what_the_test_denies_is_refused_and_foretold() {

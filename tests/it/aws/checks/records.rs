@@ -2,10 +2,10 @@
 
 use http::Method;
 
-use super::super::Cloud;
-use super::super::client::{Answer, Client};
-use super::super::service::Service;
-use super::fixtures::{change, zone};
+use crate::emulator::Cloud;
+use crate::emulator::client::{Answer, Client};
+use crate::emulator::fixtures::{change, zone};
+use crate::emulator::service::Service;
 
 async fn send(client: &Client, zone: &str, body: &str) -> Answer {
     client.rest(Service::Route53, Method::POST, &format!("/2013-04-01/hostedzone/{zone}/rrset/"), body).await

@@ -2,11 +2,13 @@
 
 use http::Method;
 
-use super::super::Cloud;
-use super::super::census::{Kind, census};
-use super::super::proxy::{Fault, Faults};
-use super::super::service::Service;
-use super::fixtures::{address, balancer, forward, launch, subnet, target_group, vpc, zone, zone_body};
+use crate::emulator::Cloud;
+use crate::emulator::census::{Kind, census};
+use crate::emulator::fixtures::{
+    address, balancer, forward, launch, subnet, target_group, vpc, zone, zone_body,
+};
+use crate::emulator::proxy::{Fault, Faults};
+use crate::emulator::service::Service;
 
 const MISMATCH: Option<&str> = Some("IdempotentParameterMismatch");
 

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::super::moto::Moto;
+use crate::emulator::moto::Moto;
 
 #[tokio::test]
 async fn moto_is_shared_and_accounts_see_nothing_of_each_other() {
     let Some(moto) = Moto::shared() else { return };
     let (first, second) = (moto.account(), moto.account());
-    let vpcs =
-        async |client: &super::super::Client| client.ec2("DescribeVpcs", &[]).await.ok().all("vpcId").len();
+    let vpcs = async |client: &crate::emulator::client::Client| {
+        client.ec2("DescribeVpcs", &[]).await.ok().all("vpcId").len()
+    };
     let before = vpcs(&second).await;
     first.ec2("CreateVpc", &[("CidrBlock", "10.0.0.0/16")]).await.ok();
     assert_eq!(vpcs(&first).await, before + 1);

@@ -2,11 +2,11 @@
 
 use http::Method;
 
-use super::super::Cloud;
-use super::super::client::Client;
-use super::super::proxy::Delays;
-use super::super::service::Service;
-use super::fixtures::{address, balancer, change, instance, nat, subnet, vpc, zone};
+use crate::emulator::Cloud;
+use crate::emulator::client::Client;
+use crate::emulator::fixtures::{address, balancer, change, instance, nat, subnet, vpc, zone};
+use crate::emulator::proxy::Delays;
+use crate::emulator::service::Service;
 
 /// What one element says in so many answers to one call.
 async fn looks<const N: usize>(

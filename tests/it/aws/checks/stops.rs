@@ -1,10 +1,10 @@
 //! A test is told when a call comes, and nothing passes until it says so.
 
-use super::super::Cloud;
-use super::super::census::census;
-use super::super::proxy::Moment;
-use super::super::service::Service;
-use super::fixtures::vpc;
+use crate::emulator::Cloud;
+use crate::emulator::census::census;
+use crate::emulator::fixtures::vpc;
+use crate::emulator::proxy::Moment;
+use crate::emulator::service::Service;
 
 /// Two calls, the second of which is stopped at; how many VPCs there are when the tool has been killed.
 async fn killed_at(cloud: &Cloud, moment: Moment) -> usize {

@@ -1,8 +1,8 @@
 //! Targets are unused, initial, healthy or not, draining, gone.
 
-use super::super::Cloud;
-use super::super::client::Client;
-use super::fixtures::{balancer, forward, instance, subnet, target_group, vpc};
+use crate::emulator::Cloud;
+use crate::emulator::client::Client;
+use crate::emulator::fixtures::{balancer, forward, instance, subnet, target_group, vpc};
 
 /// The states of the targets of a group in so many answers.
 async fn looks(client: &Client, group: &str, times: usize) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Small things made by raw calls, for the tests of this directory.
 
-use super::super::client::Client;
-use super::super::service::Service;
+use super::client::Client;
+use super::service::Service;
 
 pub const IMAGE: &str = "ami-03cf127a";
 

@@ -1,0 +1,286 @@
+//! A cluster in AWS at the command line: what there is of it, the keys of its machines, and the way from what there
+//! is to what is wanted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use super::apply::block_on;
+use super::operation::ClusterArgs;
+use super::{CommandError, ErrorKind};
+use crate::cloud::aws::{AwsCloud, LookupError, look_up};
+use crate::cloud::host_keys::host_keys;
+use crate::cloud::hosts::{HostKeys, Site as Scene, machines};
+use crate::cloud::join::{JoinError, first_boot};
+use crate::cloud::plan::{InfraPlan, Refusal, plan_infra};
+use crate::cloud::ports::{CloudApi as _, CloudError, Observed, Trouble};
+use crate::cloud::resource::DesiredState;
+use crate::cloud::run::{InfraRun, Pace};
+use crate::cloud::spec::{Lookups, desired};
+use crate::cloud::{PhysicalId, ResourceName, show};
+use crate::exec::{Clock as _, SystemClock};
+use crate::inventory::{AwsInventory, Delivery, Inventory};
+use crate::release::{Arch, BundleManifest};
+use crate::state::files;
+
+/// Host keys that machines said on their consoles, which do not keep them for ever.
+const HOST_KEYS_FILE: &str = "host-keys.json";
+/// For how long a new machine may take to boot and to say its host keys.
+const BOOT: Duration = Duration::from_secs(10 * 60);
+/// Between two looks at a console.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// An inventory and the account it is about.
+pub(super) struct Site {
+    pub inventory: AwsInventory,
+    api: AwsCloud,
+    directory: Utf8PathBuf,
+    clock: SystemClock,
+    /// What workers are made of, where a command makes some.
+    bundles: BTreeMap<Arch, BundleManifest>,
+}
+
+/// What there is, and what is wanted.
+pub(super) struct Survey {
+    pub lookups: Lookups,
+    pub wanted: DesiredState,
+    pub observed: Observed,
+    /// Worker groups wait until the addresses of the control planes are known.
+    pub groups_wait: bool,
+}
+
+/// Whether a machine that has not said its keys yet is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    Await,
+    AsKnown,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SiteError {
+    #[error("{region}: {} cannot be changed as the inventory wants", count(refusals.len()))]
+    Refused { region: String, refusals: Vec<Refusal> },
+    #[error("{name} ({id}) has not said its host keys on its console in {} s", BOOT.as_secs())]
+    NoKeys { name: ResourceName, id: PhysicalId },
+    #[error("nobody knows the address of {0} before it has been made")]
+    NoAddress(ResourceName),
+    #[error("cluster {cluster} has no machines in {region}")]
+    NoMachines { cluster: String, region: String },
+    #[error("machines of group {group} cannot join by themselves")]
+    Join { group: String, source: JoinError },
+    #[error("{failed} of {steps} changes in the cloud failed, and {left} were not begun")]
+    Failed { failed: usize, steps: usize, left: usize },
+}
+
+fn count(number: usize) -> String {
+    if number == 1 { "one resource".to_owned() } else { format!("{number} resources") }
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
+    CommandError::new(ErrorKind::Failed, error)
+}
+
+fn usage(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
+    CommandError::new(ErrorKind::Usage, error)
+}
+
+/// What an error of the cloud means to the operator.
+fn cloud_error(error: CloudError) -> CommandError {
+    let call = error.call;
+    match error.trouble {
+        Trouble::Denied => CommandError::new(ErrorKind::Refused, error).hint(format!(
+            "the credentials in use may not {call}; allow it, or name others with aws.profile"
+        )),
+        Trouble::Unknown => CommandError::new(ErrorKind::Unreachable, error)
+            .hint("look at the network, the region and the credentials:\n    aws sts get-caller-identity"),
+        _ => failed(error),
+    }
+}
+
+/// The cluster on the machines that there are, for commands that change none.
+pub(super) fn cluster_now(args: &ClusterArgs, inventory: AwsInventory) -> Result<Inventory, CommandError> {
+    let region = inventory.aws.region.clone();
+    let site = block_on(Site::connect(args, inventory))?;
+    let survey = block_on(site.survey())??;
+    if !survey.has_machines() {
+        let cluster = site.inventory.name().to_string();
+        return Err(CommandError::new(ErrorKind::Refused, SiteError::NoMachines { cluster, region })
+            .hint("make them:\n    keelwright apply"));
+    }
+    block_on(site.cluster(&survey, Keys::AsKnown))?
+}
+
+impl Survey {
+    pub fn has_machines(&self) -> bool {
+        !machines(&self.observed).is_empty()
+    }
+}
+
+impl Site {
+    /// Calls nobody yet.
+    pub async fn connect(args: &ClusterArgs, inventory: AwsInventory) -> Self {
+        let api = AwsCloud::connect(inventory.name().as_str(), &inventory.aws).await;
+        let directory = args.state_directory(inventory.name());
+        Site { inventory, api, directory, clock: SystemClock::default(), bundles: BTreeMap::new() }
+    }
+
+    /// The same, for a command that makes workers.
+    pub fn with_bundles(self, bundles: BTreeMap<Arch, BundleManifest>) -> Self {
+        Site { bundles, ..self }
+    }
+
+    /// Looks at everything of the cluster's in the account.
+    pub async fn survey(&self) -> Result<Survey, CommandError> {
+        let lookups = look_up(&self.api, &self.inventory.aws).await.map_err(|error| match error {
+            LookupError::Cloud(error) => cloud_error(error),
+            other => CommandError::new(ErrorKind::Usage, other),
+        })?;
+        let wanted = desired(&self.inventory, &lookups).map_err(usage)?;
+        let observed = self.api.observe().await.map_err(cloud_error)?;
+        self.with_workers(Survey { lookups, wanted, observed, groups_wait: false })
+    }
+
+    /// Gives the machines of worker groups what they do at their first boot.
+    fn with_workers(&self, mut survey: Survey) -> Result<Survey, CommandError> {
+        let fetches = matches!(self.inventory.delivery(), Delivery::Mirror { .. });
+        if self.bundles.is_empty() || !fetches {
+            return Ok(survey);
+        }
+        let Survey { lookups, wanted, observed, .. } = &survey;
+        let keys = HostKeys::new();
+        let scene = Scene { inventory: &self.inventory, lookups, wanted, observed, keys: &keys };
+        let Ok(cluster) = scene.cluster() else {
+            let is_group = |name: &ResourceName| ["launch-template", "scaling-group"].contains(&name.kind());
+            survey.wanted.retain(|name, _| !is_group(name));
+            return Ok(Survey { groups_wait: true, ..survey });
+        };
+        let join = self.inventory.self_join();
+        for group in &self.inventory.aws.worker_groups {
+            let Some(bundle) = self.bundles.get(&group.arch) else { continue };
+            let text = first_boot(&cluster, &join, group, bundle)
+                .map_err(|source| usage(SiteError::Join { group: group.name.clone(), source }))?;
+            survey.lookups.first_boots.insert(group.name.clone(), text);
+        }
+        survey.wanted = desired(&self.inventory, &survey.lookups).map_err(usage)?;
+        Ok(survey)
+    }
+
+    /// The changes from what there is to `wanted`.
+    pub fn plan(&self, survey: &Survey, wanted: &DesiredState) -> Result<InfraPlan, CommandError> {
+        plan_infra(self.inventory.name().as_str(), wanted, &survey.observed).map_err(|refusals| {
+            let hints: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+            let region = self.inventory.aws.region.clone();
+            let mut error = CommandError::new(ErrorKind::Refused, SiteError::Refused { region, refusals });
+            error.hints = hints;
+            error
+        })
+    }
+
+    /// Carries out a plan, and says on standard error what happens. `force`: what works is not drained first.
+    pub async fn carry_out(
+        &self,
+        plan: &InfraPlan,
+        observed: &Observed,
+        force: bool,
+    ) -> Result<(), CommandError> {
+        let began = self.clock.now();
+        let events = |event| {
+            let seconds = (self.clock.now() - began).as_secs_f64();
+            eprintln!("{seconds:8.1}s  {}", show::event(plan, &event));
+        };
+        let run = InfraRun {
+            api: &self.api,
+            clock: &self.clock,
+            pace: Pace::default(),
+            seed: rand::random(),
+            force,
+            events: &events,
+        };
+        let outcome = run.carry_out(plan, observed).await;
+        if outcome.is_complete() {
+            return Ok(());
+        }
+        let hints = outcome.failed.iter().map(|(at, error)| {
+            let name = plan.steps.get(*at).map(|step| step.name.to_string()).unwrap_or_default();
+            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+            format!("{name}: {error}{}", cause.unwrap_or_default())
+        });
+        let hints: Vec<String> = hints.collect();
+        let (failures, left) = (outcome.failed.len(), outcome.left.len());
+        let error = SiteError::Failed { failed: failures, steps: plan.steps.len(), left };
+        let mut error = failed(error);
+        error.hints = hints;
+        Err(error.hint("what has been made is found again; go on with the same command"))
+    }
+
+    /// The cluster on its machines.
+    pub async fn cluster(&self, survey: &Survey, keys: Keys) -> Result<Inventory, CommandError> {
+        let keys = self.keys(&survey.observed, keys).await?;
+        let Survey { lookups, wanted, observed, .. } = survey;
+        let scene = Scene { inventory: &self.inventory, lookups, wanted, observed, keys: &keys };
+        scene.cluster().map_err(|name| CommandError::new(ErrorKind::Refused, SiteError::NoAddress(name)))
+    }
+
+    /// The host keys of all machines, remembered from then on: a console forgets.
+    async fn keys(&self, observed: &Observed, keys: Keys) -> Result<HostKeys, CommandError> {
+        let path = self.directory.join(HOST_KEYS_FILE);
+        let known = files::read_optional(&path).map_err(failed)?;
+        let known: HostKeys =
+            known.map_or(Ok(BTreeMap::new()), |bytes| serde_json::from_slice(&bytes)).map_err(failed)?;
+        let machines = machines(observed);
+        let mut now = HostKeys::new();
+        // With an authority of host certificates nobody needs the keys themselves.
+        if !self.inventory.ssh.host_cas.is_empty() {
+            return Ok(now);
+        }
+        for (name, found) in machines {
+            let keys = match known.get(&found.id) {
+                Some(keys) => keys.clone(),
+                None => self.said_keys(name, &found.id, keys).await?,
+            };
+            if !keys.is_empty() {
+                now.insert(found.id.clone(), keys);
+            }
+        }
+        if now != known && self.directory.exists() {
+            let bytes = serde_json::to_vec_pretty(&now).map_err(failed)?;
+            files::replace(&path, &bytes).map_err(failed)?;
+        }
+        Ok(now)
+    }
+
+    async fn said_keys(
+        &self,
+        name: &ResourceName,
+        id: &PhysicalId,
+        keys: Keys,
+    ) -> Result<Vec<String>, CommandError> {
+        let began = self.clock.now();
+        let mut told = false;
+        loop {
+            let said = host_keys(&self.api.console(id).await.map_err(cloud_error)?);
+            if !said.is_empty() || keys == Keys::AsKnown {
+                return Ok(said);
+            }
+            if self.clock.now() - began > BOOT {
+                let error = SiteError::NoKeys { name: name.clone(), id: id.clone() };
+                return Err(CommandError::new(ErrorKind::Unreachable, error).hint(format!(
+                    "see whether it boots:\n    aws ec2 get-console-output --latest --instance-id {id}"
+                )));
+            }
+            if !std::mem::replace(&mut told, true) {
+                eprintln!("waiting for {name} to say its host keys on its console");
+            }
+            self.clock.wait(PAUSE).await;
+        }
+    }
+
+    /// Nothing of the cluster's is left: neither are keys of its machines.
+    pub fn forget_keys(&self) -> Result<(), CommandError> {
+        match std::fs::remove_file(self.directory.join(HOST_KEYS_FILE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+}

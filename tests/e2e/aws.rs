@@ -1,0 +1,418 @@
+//! From an empty AWS account to a real cluster: the account is moto's, lab machines stand in for the instances that
+//! are made in it, at the addresses that were planned for them, behind a real bastion. Then a worker joins by itself
+//! with nothing but its user data, and leaves when its scaling group says so.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keelwright::lab::Role;
+
+use crate::cluster::Cluster;
+use crate::emulator::census::census;
+use crate::emulator::{Cloud, fixtures, xml};
+
+const VERSION: &str = "v1.37.1";
+/// Part of what labs may use, and of no lab.
+const VPC: &str = "198.18.252.0/22";
+const CONTROL_PLANES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
+/// Machines have a network plugin's configuration from the start, as images of an operator's own may have.
+const CNI: &str = r#"{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0",
+  "isGateway": true, "ipMasq": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "RANGE"}]],
+  "routes": [{"dst": "0.0.0.0/0"}]}}]}"#;
+
+/// What the metadata service says to a machine, by its address.
+type Metadata = Arc<Mutex<BTreeMap<IpAddr, BTreeMap<String, String>>>>;
+
+/// The body for whoever asks, by method and path; None: there is no such thing.
+type Answer = dyn Fn(IpAddr, &str, &str) -> Option<Vec<u8>> + Send + Sync;
+
+/// An instance of the account.
+#[derive(Debug, Clone)]
+struct Instance {
+    id: String,
+    name: String,
+    private: String,
+    public: String,
+}
+
+/// The account, the lab, and what lies between the two.
+struct Stage {
+    cluster: Cluster,
+    cloud: Cloud,
+    home: PathBuf,
+    metadata: Metadata,
+    /// How machines find the metadata service and the account.
+    endpoints: String,
+}
+
+impl Stage {
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.cluster.command(args);
+        command.current_dir(&self.home).env("HOME", &self.home).env_remove("SSH_AUTH_SOCK");
+        command.env("AWS_ENDPOINT_URL", self.cloud.proxy.url());
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command
+    }
+
+    fn inventory(&self, mirror: &str) {
+        let lab = self.cluster.lab.key();
+        let public = Command::new("ssh-keygen").arg("-y").arg("-f").arg(&lab).output().unwrap();
+        std::fs::write(self.home.join("key.pub"), public.stdout).unwrap();
+        let text = format!(
+            "apiVersion: keelwright.dev/v1
+kind: Cluster
+metadata: {{name: prod}}
+kubernetes: {{version: {VERSION}}}
+provider: aws
+ssh: {{key: {key}}}
+artifacts: {{delivery: {{mirror: {{url: \"{mirror}\"}}}}}}
+network:
+  plugin: none
+  podCidrs: [198.19.0.0/17]
+  serviceCidrs: [198.19.128.0/17]
+kubelet:
+  config: {{failCgroupV1: false, cgroupDriver: cgroupfs, imageGCHighThresholdPercent: 100,
+    evictionHard: {{imagefs.available: 1Gi, memory.available: 100Mi, nodefs.available: 1Gi, nodefs.inodesFree: 1%}}}}
+kubeProxy: {{config: {{conntrack: {{maxPerCore: 0, min: 0}}}}}}
+containerd: {{restrictOomScoreAdj: true}}
+aws:
+  region: eu-central-1
+  zones: 3
+  network: {{cidr: {VPC}}}
+  access: {{ssh: [203.0.113.0/24]}}
+  sshKey: key.pub
+  image: {image}
+  bastion: {{instanceType: t3.micro, user: admin}}
+  controlPlanes: {{count: 3, user: admin}}
+  workerGroups: [{{name: workers, min: 1, max: 5, labels: {{pool: workers}}}}]
+",
+            key = lab.display(),
+            image = fixtures::IMAGE,
+        );
+        std::fs::write(self.home.join("inventory.yaml"), text).unwrap();
+    }
+
+    /// Instances with a name of ours.
+    async fn instances(&self) -> Vec<Instance> {
+        let answer = self.cloud.moto.in_region("eu-central-1").ec2("DescribeInstances", &[]).await;
+        let document = xml::parse(answer.text());
+        let item = |node| {
+            let name = xml::list(node, "tagSet").into_iter().find_map(|tag| {
+                (xml::text(tag, "key") == "keelwright.dev/name").then(|| xml::text(tag, "value"))
+            })?;
+            Some(Instance {
+                id: xml::text(node, "instanceId"),
+                name: name.strip_prefix("instance/")?.to_owned(),
+                private: xml::text(node, "privateIpAddress"),
+                public: xml::text(node, "ipAddress"),
+            })
+        };
+        xml::named(&document, "instancesSet").flat_map(|set| set.children()).filter_map(item).collect()
+    }
+
+    /// Makes a lab machine what an instance would be when it has booted.
+    fn stand_in(&self, machine: &str, instance: &Instance, range: &str) {
+        let cni = CNI.replace("RANGE", range);
+        self.cluster.ask(
+            machine,
+            &format!(
+                "ip addr add {address}/22 dev host0 && mkdir -p /srv/etcd /var/lib/etcd /etc/cni/net.d &&
+                 mount --bind /srv/etcd /var/lib/etcd &&
+                 printf '%s' '{cni}' >/etc/cni/net.d/10-pods.conflist &&
+                 printf '%s' '{endpoints}' >/etc/default/keelwright-aws",
+                address = instance.private,
+                endpoints = self.endpoints,
+            ),
+        );
+        let says = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let about = BTreeMap::from([
+            says("local-ipv4", &instance.private),
+            says("placement/availability-zone", "eu-central-1a"),
+            says("instance-id", &instance.id),
+            says("instance-type", "m6i.large"),
+            says("iam/security-credentials/", "role"),
+            says(
+                "iam/security-credentials/role",
+                r#"{"Code" : "Success", "AccessKeyId" : "test", "SecretAccessKey" : "test", "Token" : "t"}"#,
+            ),
+        ]);
+        let mut metadata = self.metadata.lock().unwrap();
+        for address in [instance.private.parse().unwrap(), self.cluster.address(machine).parse().unwrap()] {
+            metadata.insert(address, about.clone());
+        }
+    }
+}
+
+/// Answers requests until the test ends.
+fn serve(
+    listener: TcpListener,
+    answer: impl Fn(IpAddr, &str, &str) -> Option<Vec<u8>> + Send + Sync + 'static,
+) {
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || reply(stream, answer.as_ref()));
+        }
+    });
+}
+
+fn reply(stream: TcpStream, answer: &Answer) {
+    let Ok(peer) = stream.peer_addr() else { return };
+    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+    let Some(request) = lines.next() else { return };
+    let _ = lines.take_while(|line| !line.is_empty()).count();
+    let mut words = request.split(' ');
+    let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
+    let (status, body) = match answer(peer.ip(), method, path) {
+        Some(body) => ("200 OK", body),
+        None => ("404 Not Found", Vec::new()),
+    };
+    let mut stream = &stream;
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+}
+
+/// Passes every connection on.
+fn pass_on(listener: TcpListener, to: String) {
+    std::thread::spawn(move || {
+        for from in listener.incoming().flatten() {
+            let Ok(to) = TcpStream::connect(&to) else { continue };
+            let [back, forth] = [to.try_clone().unwrap(), from.try_clone().unwrap()];
+            for (mut read, mut write) in [(forth, to), (back, from)] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut read, &mut write);
+                    let _ = write.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+}
+
+fn metadata_answer(metadata: &Metadata, from: IpAddr, method: &str, path: &str) -> Option<Vec<u8>> {
+    if (method, path) == ("PUT", "/latest/api/token") {
+        return Some(b"token".to_vec());
+    }
+    let key = path.strip_prefix("/latest/meta-data/")?;
+    metadata.lock().unwrap().get(&from)?.get(key).map(|value| value.clone().into_bytes())
+}
+
+/// Repeats a look until it gives something; nothing here takes longer than this.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(300), "{what}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+struct Apply {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Apply {
+    fn start(stage: &Stage) -> Apply {
+        let mut child = stage.command(&["apply", "--yes"]).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (mut errors, text) = (child.stderr.take().unwrap(), Arc::clone(&said));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = errors.read(&mut bytes) {
+                text.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        Apply { child, said }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Apply {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn stage() -> Option<Stage> {
+    if let Some(reason) = crate::lab::skip_reason() {
+        eprintln!("skipped: {reason}");
+        return None;
+    }
+    let cloud = Cloud::start()?;
+    let counts = [(Role::ControlPlane, 3), (Role::Bastion, 1), (Role::Spare, 1)];
+    let cluster = Cluster::new("e2e-aws", VERSION, &counts);
+    let home = cluster.lab.directory().join("operator");
+    std::fs::create_dir_all(home.join(".ssh")).unwrap();
+    // The outside's own address in the lab, where machines find what an image finds in AWS.
+    let outside = cluster.address("cp-1").rsplit_once('.').map(|(net, _)| format!("{net}.1")).unwrap();
+    let listen = || {
+        let listener = TcpListener::bind((outside.as_str(), 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, format!("http://{address}"))
+    };
+    let metadata = Metadata::default();
+    let (about, metadata_url) = listen();
+    let known = Arc::clone(&metadata);
+    serve(about, move |from, method, path| metadata_answer(&known, from, method, path));
+    let (account, account_url) = listen();
+    pass_on(account, cloud.proxy.url().trim_start_matches("http://").to_owned());
+    let (mirror, mirror_url) = listen();
+    let bundle = Mirror::of(&cluster);
+    serve(mirror, move |_, _, path| bundle.file(path.trim_start_matches('/')));
+    let endpoints = format!(
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT={metadata_url}\nAWS_ENDPOINT_URL_SSM={account_url}\nAWS_ENDPOINT_URL_AUTO_SCALING={account_url}\n"
+    );
+    let stage = Stage { cluster, cloud, home, metadata, endpoints };
+    stage.inventory(&mirror_url);
+    Some(stage)
+}
+
+/// The bundle's files by their hashes.
+struct Mirror(BTreeMap<String, PathBuf>);
+
+impl Mirror {
+    fn of(cluster: &Cluster) -> Mirror {
+        let text = std::fs::read_to_string(cluster.bundle().join("bundle.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut files = BTreeMap::new();
+        for list in ["files", "images", "manifests"] {
+            for item in manifest[list].as_array().into_iter().flatten() {
+                let path = cluster.bundle().join(item["path"].as_str().unwrap());
+                files.insert(item["sha256"].as_str().unwrap().to_owned(), path);
+            }
+        }
+        Mirror(files)
+    }
+
+    fn file(&self, sha256: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.0.get(sha256)?).ok()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_an_empty_account_to_a_cluster_that_workers_join_by_themselves() {
+    let Some(stage) = stage() else { return };
+    let began = Instant::now();
+    let mut apply = Apply::start(&stage);
+    let instances = until("no instances were made", async || {
+        if let Some(status) = apply.child.try_wait().unwrap() {
+            panic!("{status}: {}", apply.said());
+        }
+        Some(stage.instances().await).filter(|instances| instances.len() == 4)
+    })
+    .await;
+    eprintln!("the account has its machines after {:.1} s", began.elapsed().as_secs_f64());
+
+    let machine = |instance: &Instance| {
+        if instance.name == "bastion" {
+            "bastion-1"
+        } else {
+            CONTROL_PLANES.into_iter().find(|name| *name == instance.name).unwrap()
+        }
+    };
+    let mut consoles = BTreeMap::new();
+    for (number, instance) in instances.iter().enumerate() {
+        stage.stand_in(machine(instance), instance, &format!("198.19.{number}.0/24"));
+        let name = machine(instance).parse().unwrap();
+        let key = &stage.cluster.lab.machines().iter().find(|machine| machine.name == name).unwrap().host_key;
+        let console =
+            format!("-----BEGIN SSH HOST KEY KEYS-----\n{key} root@x\n-----END SSH HOST KEY KEYS-----\n");
+        consoles.insert(instance.id.clone(), console);
+        if instance.name == "bastion" {
+            let address = stage.cluster.address("bastion-1");
+            let way = format!("Host {}\n  HostName {address}\n", instance.public);
+            std::fs::write(stage.home.join(".ssh/config"), way).unwrap();
+        }
+    }
+    stage.cloud.proxy.set(|settings| settings.console = Box::new(move |id| consoles.get(id).cloned()));
+
+    let status = apply.child.wait().unwrap();
+    assert!(status.success(), "{status}: {}", apply.said());
+    eprintln!("a cluster from nothing in {:.1} s", began.elapsed().as_secs_f64());
+    let kubectl = |args: &str| {
+        stage
+            .cluster
+            .ask("cp-1", &format!("/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf {args}"))
+    };
+    println!("{}", kubectl("get nodes -o wide"));
+    let ready = || {
+        let nodes = kubectl("get nodes --no-headers");
+        nodes.lines().filter(|line| line.contains(" Ready")).count()
+    };
+    assert_eq!(ready(), 3);
+    let again = stage.command(&["plan", "--check"]).output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+
+    joins_by_itself(&stage, &ready).await;
+    leaves_by_itself(&stage, &kubectl).await;
+
+    let destroyed = stage.command(&["destroy", "--confirm", "prod"]).output().unwrap();
+    assert!(destroyed.status.success(), "{}", String::from_utf8_lossy(&destroyed.stderr));
+    let left = census(&stage.cloud.moto.in_region("eu-central-1"), "/keelwright").await;
+    let left: Vec<_> = left.values().flatten().filter(|thing| !thing.tags.is_empty()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A machine of the group boots with the group's user data and nothing else.
+async fn joins_by_itself(stage: &Stage, ready: &dyn Fn() -> usize) {
+    let instance = Instance {
+        id: "i-00000000000000001".to_owned(),
+        name: "worker".to_owned(),
+        private: "198.18.252.200".to_owned(),
+        public: String::new(),
+    };
+    stage.stand_in("spare-1", &instance, "198.19.9.0/24");
+    let moto = stage.cloud.moto.in_region("eu-central-1");
+    let answer = moto
+        .ec2(
+            "DescribeLaunchTemplateVersions",
+            &[("LaunchTemplateName", "prod-workers"), ("LaunchTemplateVersion.1", "$Latest")],
+        )
+        .await;
+    let document = xml::parse(answer.text());
+    let data = xml::named(&document, "userData").next().and_then(|node| node.text()).unwrap();
+    let mut script = String::new();
+    let bytes = STANDARD.decode(data).unwrap();
+    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut script).unwrap();
+    let file = stage.home.join("user-data");
+    std::fs::write(&file, script).unwrap();
+    stage.cluster.put("spare-1", &file, "/root/user-data");
+    let began = Instant::now();
+    let run = "set -a; . /etc/default/keelwright-aws; /root/user-data >/var/log/cloud-init-output.log 2>&1 || { cat /var/log/cloud-init-output.log; exit 1; }";
+    stage.cluster.ask("spare-1", run);
+    until("the worker is not ready", async || (ready() == 4).then_some(())).await;
+    eprintln!("a worker joined by itself in {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// Its group takes it away: what runs on it goes first.
+async fn leaves_by_itself(stage: &Stage, kubectl: &dyn Fn(&str) -> String) {
+    let image = stage.cluster.image("agnhost");
+    kubectl(&format!("create deployment pause --image={image} --replicas=3 -- /agnhost pause"));
+    kubectl("rollout status deployment/pause --timeout=120s");
+    let worker = stage.cluster.ask("spare-1", "hostname");
+    let on_it = || kubectl(&format!("get pods -A --field-selector spec.nodeName={worker} -o name"));
+    assert!(on_it().contains("pod/pause-"), "{}", on_it());
+    for about in stage.metadata.lock().unwrap().values_mut() {
+        about.insert("autoscaling/target-lifecycle-state".to_owned(), "Terminated".to_owned());
+    }
+    until("the group was not told", async || {
+        (stage.cloud.proxy.count("AutoScaling.CompleteLifecycleAction") > 0).then_some(())
+    })
+    .await;
+    assert!(!on_it().contains("pod/pause-"), "{}", on_it());
+    assert!(kubectl(&format!("get node {worker}")).contains("SchedulingDisabled"));
+}

@@ -1,0 +1,182 @@
+//! The commands as an operator runs them, on an account in moto's AWS. Machines there do not boot, so nobody gets
+//! further than to wait for one.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use keelwright::inventory::{Origin, parse};
+use keelwright::release::artifact::MANIFEST_NAME;
+use keelwright::sim::stand_in;
+
+use super::lifecycle::{KEY, census_of, counts, whole};
+use crate::emulator::Cloud;
+use crate::emulator::census::Census;
+use crate::emulator::fixtures;
+
+/// Machines that keelwright did not make.
+const HOSTS: &str = "apiVersion: keelwright.dev/v1
+kind: Cluster
+metadata: {name: test}
+kubernetes: {version: v1.37.1}
+hosts:
+  - {name: cp-1, address: 192.0.2.11, roles: [control-plane]}
+";
+/// A host key that nobody has.
+const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKh5ZT3Pk6CcF0vNQGAm0nVd2mJ4zYTHEbdRWnYgkJ9x";
+
+pub(super) struct Operator {
+    pub(super) cloud: Cloud,
+    pub(super) home: PathBuf,
+}
+
+impl Operator {
+    pub(super) async fn new(name: &str, more: &str) -> Option<Operator> {
+        let cloud = Cloud::start()?;
+        let zone = fixtures::zone(&cloud.moto, name).await;
+        let home = std::env::temp_dir().join(format!("keelwright-commands-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(home.join(".ssh")).unwrap();
+        std::fs::write(home.join("key.pub"), KEY).unwrap();
+        // Addresses of a fake account are somebody's: whoever is called there is nobody here.
+        let nobody = "Host *\n  HostName 127.0.0.1\n  Port 1\n  UserKnownHostsFile none\n";
+        std::fs::write(home.join(".ssh/config"), nobody).unwrap();
+        let operator = Operator { cloud, home };
+        operator.write(&zone, more);
+        operator.bundle();
+        Some(operator)
+    }
+
+    fn write(&self, zone: &str, more: &str) {
+        let text = format!(
+            "apiVersion: keelwright.dev/v1
+kind: Cluster
+metadata: {{name: prod}}
+kubernetes: {{version: v1.37.1}}
+provider: aws
+network: {{plugin: none}}
+artifacts: {{bundle: bundle}}
+aws:
+  region: eu-central-1
+  zones: 3
+  access: {{ssh: [203.0.113.0/24], api: [203.0.113.0/24], ingress: [0.0.0.0/0]}}
+  sshKey: key.pub
+  image: {}
+  bastion: {{instanceType: t3.micro, user: admin}}
+  controlPlanes: {{count: 3, user: admin}}
+  workerGroups: [{{name: workers, min: 1, max: 5}}]
+  api: {{record: {{name: api.example.org, hostedZone: {zone}}}}}
+  ingress: [{{port: 443, nodePort: 30443}}]
+{more}",
+            fixtures::IMAGE,
+        );
+        std::fs::write(self.home.join("inventory.yaml"), text).unwrap();
+    }
+
+    /// One that consists of its manifest.
+    fn bundle(&self) {
+        let origin = Origin { file: "x", base: camino::Utf8Path::new("/"), home: None };
+        let (inventory, _) = parse(HOSTS.as_bytes(), &origin).unwrap();
+        let mut bundles = BTreeMap::new();
+        stand_in(&inventory, &Default::default(), &mut bundles, &mut Default::default()).unwrap();
+        std::fs::create_dir_all(self.home.join("bundle")).unwrap();
+        let bundle = bundles.values().next().unwrap();
+        std::fs::write(self.home.join("bundle").join(MANIFEST_NAME), bundle.to_json()).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keelwright"));
+        command.args(args).current_dir(&self.home).env_clear();
+        command.env("HOME", &self.home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("AWS_ENDPOINT_URL", self.cloud.proxy.url());
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub(super) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs a command and ends it when it says this.
+    fn until(&self, args: &[&str], what: &str) -> String {
+        let mut child = self.command(args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+            said += &(line.unwrap() + "\n");
+            if said.contains(what) {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(said.contains(what), "{said}");
+        said
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.home);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_planned_made_and_destroyed() {
+    let Some(operator) = Operator::new("commands", "").await else { return };
+    let console =
+        format!("-----BEGIN SSH HOST KEY KEYS-----\n{HOST_KEY} root@x\n-----END SSH HOST KEY KEYS-----\n");
+    operator.cloud.proxy.set(|settings| settings.console = Box::new(move |_| Some(console.clone())));
+
+    let planned = operator.run(&["plan", "--check"]);
+    let said = text(&planned.stdout);
+    assert_eq!(planned.status.code(), Some(3), "{said}{}", text(&planned.stderr));
+    assert!(said.contains("+ instance/cp-1\n") && said.contains("0 to change, 0 to take away"), "{said}");
+    assert_eq!(census_of(&operator.cloud).await, Census::new(), "a plan makes nothing");
+    assert!(!operator.home.join(".keelwright").exists(), "not even on the operator's machine");
+
+    let refused = operator.run(&["apply"]);
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused.stderr));
+    assert_eq!(census_of(&operator.cloud).await, Census::new(), "nobody agreed");
+    let status = operator.run(&["status"]);
+    assert_eq!(status.status.code(), Some(4));
+    assert!(text(&status.stderr).contains("cluster prod has no machines in eu-central-1"));
+
+    let said = operator.until(&["apply", "--yes"], "waiting for cp-");
+    assert_eq!(counts(&census_of(&operator.cloud).await), whole(1), "{said}");
+    let keys = std::fs::read_to_string(operator.home.join(".keelwright/prod/host-keys.json")).unwrap();
+    assert_eq!(keys.matches(HOST_KEY).count(), 4, "{keys}");
+    let again = operator.run(&["plan"]);
+    assert!(text(&again.stdout).starts_with("Nothing to do in the cloud.\n"), "{}", text(&again.stdout));
+
+    for (args, code, what) in [
+        (&["destroy"][..], 4, "keelwright destroy --confirm prod"),
+        (&["destroy", "--confirm", "test"], 4, "does not name cluster prod"),
+    ] {
+        let refused = operator.run(args);
+        assert_eq!(refused.status.code(), Some(code));
+        assert!(text(&refused.stderr).contains(what), "{}", text(&refused.stderr));
+        assert_eq!(counts(&census_of(&operator.cloud).await), whole(1));
+    }
+    let destroyed = operator.run(&["destroy", "--confirm", "prod"]);
+    assert_eq!(destroyed.status.code(), Some(0), "{}", text(&destroyed.stderr));
+    assert_eq!(census_of(&operator.cloud).await, Census::new());
+    assert!(!operator.home.join(".keelwright/prod/host-keys.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_protected_or_not_made_by_keelwright_is_not_destroyed() {
+    let Some(operator) = Operator::new("protected", "  deletionProtection: true\n").await else { return };
+    let refused = operator.run(&["destroy", "--confirm", "prod"]);
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(text(&refused.stderr).contains("protected against being destroyed"));
+    std::fs::write(operator.home.join("inventory.yaml"), HOSTS).unwrap();
+    let refused = operator.run(&["destroy", "--confirm", "test"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("not made by keelwright"));
+    assert_eq!(operator.cloud.proxy.calls(), Vec::<String>::new());
+}
