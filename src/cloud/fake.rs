@@ -291,6 +291,9 @@ impl CloudApi for FakeCloud {
     fn delete<'a>(&'a self, _: &'a ResourceName, there: &'a Found, _: bool) -> Call<'a, ()> {
         let gone_in = self.delay(3);
         let result = self.call(true, |world| {
+            if !world.things.contains_key(&there.id) {
+                return Ok(());
+            }
             if let [user, ..] = world.users_of(&there.id).as_slice() {
                 return Err(error(Trouble::InUse, &format!("{user} uses it")));
             }

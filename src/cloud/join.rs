@@ -188,7 +188,7 @@ mod tests {
             "AmazonSSM.$1",
             "/node-token",
             ",pool=workers",
-            "-workers\nnode=",
+            "-workers\n",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
