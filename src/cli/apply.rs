@@ -64,7 +64,7 @@ pub struct ApplyArgs {
     ///
     /// For the time before a maintenance window. What is left is planned by the next apply.
     #[arg(long, conflicts_with = "plan")]
-    prefetch: bool,
+    pub(super) prefetch: bool,
     /// Do not ask before running; removals still have to be named with --remove
     #[arg(short, long)]
     pub(super) yes: bool,

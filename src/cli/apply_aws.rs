@@ -115,13 +115,17 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
     let lock = lock(&args.cluster.state_directory(inventory.name()))?;
     let site = block_on(Site::connect(&args.cluster, inventory))?.with_bundles(bundles);
     let mut allowed = Allowed { members: members(&args.cluster, &site)?, one_may_stop: false };
-    let mut agreed = args.yes;
+    if args.prefetch {
+        // Nothing is made in the cloud before the maintenance window either.
+        let operation = Operation::open(&args.cluster, None)?;
+        return block_on(converge(args, &operation, None, lock.epoch()))?;
+    }
+    let mut shown = false;
     loop {
         let survey = block_on(site.survey())??;
         let whole = site.plan(&survey, &survey.wanted)?;
-        if !agreed {
+        if !std::mem::replace(&mut shown, true) {
             agree(args, &whole)?;
-            agreed = true;
         }
         let waits = held(&whole, &allowed);
         let infra = site.plan(&survey, &hold(&survey.wanted, &survey.observed, &waits))?;
@@ -154,7 +158,7 @@ fn agree(args: &ApplyArgs, plan: &InfraPlan) -> Result<(), CommandError> {
     if args.output == OutputFormat::Human {
         eprint!("{}", show::text(plan));
     }
-    if plan.steps.is_empty() { Ok(()) } else { ask() }
+    if args.yes || plan.steps.is_empty() { Ok(()) } else { ask() }
 }
 
 /// Carries out a plan and looks again.
@@ -162,6 +166,7 @@ async fn carried_out(site: &Site, survey: Survey, plan: &InfraPlan) -> Result<Su
     if plan.steps.is_empty() {
         return Ok(survey);
     }
+    site.foretell(plan).await?;
     site.carry_out(plan, &survey.observed, false).await?;
     site.survey().await
 }

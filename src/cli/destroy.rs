@@ -68,6 +68,7 @@ pub fn run(args: DestroyArgs) -> Result<ExitCode, CommandError> {
     }
     let _lock = lock(&directory)?;
     eprint!("{}", show::text(&plan));
+    block_on(site.foretell(&plan))??;
     block_on(site.carry_out(&plan, &survey.observed, true))??;
     forget(&args.cluster, &site)?;
     Ok(ExitCode::SUCCESS)

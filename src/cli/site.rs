@@ -13,6 +13,7 @@ use crate::cloud::aws::{AwsCloud, LookupError, look_up};
 use crate::cloud::host_keys::host_keys;
 use crate::cloud::hosts::{HostKeys, Site as Scene, machines};
 use crate::cloud::join::{JoinError, first_boot};
+use crate::cloud::permissions::actions;
 use crate::cloud::plan::{InfraPlan, Refusal, plan_infra};
 use crate::cloud::ports::{CloudApi as _, CloudError, Observed, Trouble};
 use crate::cloud::resource::DesiredState;
@@ -67,6 +68,8 @@ enum SiteError {
     NoAddress(ResourceName),
     #[error("cluster {cluster} has no machines in {region}")]
     NoMachines { cluster: String, region: String },
+    #[error("the credentials in use lack {0} of the permissions that this takes; nothing was touched")]
+    Denied(usize),
     #[error("machines of group {group} cannot join by themselves")]
     Join { group: String, source: JoinError },
     #[error("{failed} of {steps} changes in the cloud failed, and {left} were not begun")]
@@ -175,6 +178,29 @@ impl Site {
             error.hints = hints;
             error
         })
+    }
+
+    /// Refuses a plan that the credentials do not allow, before its first change.
+    pub async fn foretell(&self, plan: &InfraPlan) -> Result<(), CommandError> {
+        if plan.steps.is_empty() {
+            return Ok(());
+        }
+        let denied = match self.api.denied(&actions(plan)).await {
+            Ok(denied) => denied,
+            Err(error) if error.trouble == Trouble::Denied => {
+                eprintln!("warning: nobody can say beforehand whether these credentials suffice: {error}");
+                return Ok(());
+            }
+            Err(error) => return Err(cloud_error(error)),
+        };
+        if denied.is_empty() {
+            return Ok(());
+        }
+        let hints = denied.iter().map(|denied| format!("allow {} on {}", denied.action, denied.resource));
+        let hints = hints.collect();
+        let mut error = CommandError::new(ErrorKind::Refused, SiteError::Denied(denied.len()));
+        error.hints = hints;
+        Err(error)
     }
 
     /// Carries out a plan, and says on standard error what happens. `force`: what works is not drained first.

@@ -13,6 +13,7 @@ pub mod host_keys;
 pub mod hosts;
 pub mod join;
 pub mod name;
+pub mod permissions;
 pub mod plan;
 pub mod ports;
 pub mod resource;

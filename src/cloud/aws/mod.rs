@@ -12,6 +12,7 @@ mod keys;
 mod lookups;
 mod network;
 mod observe;
+mod permissions;
 mod records;
 mod roles;
 mod routes;

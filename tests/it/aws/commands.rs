@@ -139,6 +139,15 @@ async fn a_cluster_is_planned_made_and_destroyed() {
     assert_eq!(census_of(&operator.cloud).await, Census::new(), "a plan makes nothing");
     assert!(!operator.home.join(".keelwright").exists(), "not even on the operator's machine");
 
+    let forbidden = ["ec2:CreateNatGateway".to_owned(), "iam:PassRole".to_owned()];
+    operator.cloud.proxy.set(|settings| settings.denied = forbidden.into());
+    let refused = operator.run(&["apply", "--yes"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("lack 2 of the permissions") && said.contains("allow iam:PassRole on *"), "{said}");
+    assert_eq!(census_of(&operator.cloud).await, Census::new(), "what is lacking is told beforehand");
+    operator.cloud.proxy.set(|settings| settings.denied = Default::default());
+
     let refused = operator.run(&["apply"]);
     assert_eq!(refused.status.code(), Some(4), "{}", text(&refused.stderr));
     assert_eq!(census_of(&operator.cloud).await, Census::new(), "nobody agreed");

@@ -10,6 +10,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use camino::Utf8Path;
 use keelwright::cloud::aws::{AwsCloud, look_up};
+use keelwright::cloud::permissions::actions;
 use keelwright::cloud::plan::{Change, InfraPlan, plan_infra};
 use keelwright::cloud::ports::CloudApi;
 use keelwright::cloud::resource::DesiredState;
@@ -132,7 +133,9 @@ async fn once(site: &Site, inventory: &AwsInventory, wanted: &DesiredState, seed
     let clock = SystemClock::default();
     let force = wanted.is_empty();
     let run = InfraRun { api: &api, clock: &clock, pace: PACE, seed, force, events: &|_| {} };
+    let before = site.cloud.proxy.journal().len();
     let outcome = run.carry_out(&plan, &observed).await;
+    permissions_were_foretold(site, &plan, before);
     for (at, error) in &outcome.failed {
         let mut text = format!("seed {seed}: {}: {error}", plan.steps[*at].name);
         let mut cause = std::error::Error::source(error);
@@ -150,6 +153,17 @@ async fn once(site: &Site, inventory: &AwsInventory, wanted: &DesiredState, seed
     }
     assert!(outcome.is_complete(), "seed {seed}: {:?} left", outcome.left.len());
     plan
+}
+
+/// Every change that a run made is among the actions that its plan was said to take.
+fn permissions_were_foretold(site: &Site, plan: &InfraPlan, before: usize) {
+    let foretold: BTreeSet<&str> =
+        actions(plan).into_iter().filter_map(|action| action.split(':').nth(1)).collect();
+    for entry in site.cloud.proxy.journal().iter().skip(before) {
+        let call = entry.name.split('.').nth(1).unwrap_or_default();
+        let looks = ["Describe", "List", "Get"].iter().any(|verb| call.starts_with(verb));
+        assert!(looks || foretold.contains(call), "{call} is not among {foretold:?}");
+    }
 }
 
 fn lines(plan: &InfraPlan) -> Vec<String> {
