@@ -47,3 +47,7 @@ sed -n 's/.*certificate-authority-data: \([A-Za-z0-9+\/=]*\).*/\1/p' "$bootstrap
 chmod 0644 /etc/kubernetes/pki/ca.crt
 
 {{ start }}
+
+# The kubelet has a certificate of its own now; nobody needs the token on this machine any more.
+again 600 test -s /etc/kubernetes/kubelet.conf
+rm -f "$bootstrap"

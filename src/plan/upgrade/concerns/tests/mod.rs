@@ -59,22 +59,26 @@ fn setup() -> Setup {
     }
 }
 
-/// What is said after `change`, `!` before what blocks.
-fn said(change: impl FnOnce(&mut Setup)) -> Vec<String> {
-    let mut setup = setup();
-    change(&mut setup);
-    let upgrade = Observed::Known(setup.upgrade);
-    let prospect = Prospect {
+fn prospect<'a>(setup: &'a Setup, upgrade: &'a Observed<UpgradeFacts>) -> Prospect<'a> {
+    Prospect {
         inventory: &setup.inventory,
         facts: &setup.facts,
         vault: &setup.vault,
-        upgrade: &upgrade,
+        upgrade,
         from: setup.from,
         target: setup.target,
         drained: &setup.drained,
         under_way: setup.under_way,
         now: NOW,
-    };
+    }
+}
+
+/// What is said after `change`, `!` before what blocks.
+fn said(change: impl FnOnce(&mut Setup)) -> Vec<String> {
+    let mut setup = setup();
+    change(&mut setup);
+    let upgrade = Observed::Known(setup.upgrade.clone());
+    let prospect = prospect(&setup, &upgrade);
     let line = |concern: &Concern| {
         assert!(!concern.remedy.is_empty());
         let sign = if concern.severity == Severity::Blocks { "! " } else { "" };
@@ -173,17 +177,8 @@ fn an_api_that_cannot_be_asked_is_told_and_flags_still_block() {
     let mut setup = setup();
     setup.inventory.kubelet.extra_args = argument("containerd", "/run/x");
     let upgrade = Observed::Unreachable("no route".to_owned());
-    let prospect = Prospect {
-        inventory: &setup.inventory,
-        facts: &setup.facts,
-        vault: &setup.vault,
-        upgrade: &upgrade,
-        from: setup.from,
-        target: setup.target,
-        drained: &setup.drained,
-        under_way: true,
-        now: NOW,
-    };
+    setup.under_way = true;
+    let prospect = prospect(&setup, &upgrade);
     let found = concerns(&prospect);
     assert_eq!(
         found.iter().map(|concern| concern.severity).collect::<Vec<_>>(),
