@@ -1,6 +1,5 @@
 //! What is written for Terraform, made by the real Terraform in the emulator: keelwright then has nothing to do.
 
-use std::path::Path;
 use std::process::Command;
 
 use super::commands::Operator;
@@ -8,17 +7,18 @@ use super::lifecycle::census_of;
 use crate::emulator::census::Census;
 use crate::emulator::proxy::Delays;
 
-/// Where providers lie that need not be fetched.
-const PLUGINS: &str = "/opt/tf-plugins";
+/// Names the directory of Terraform's providers: they are not fetched in a test.
+const PLUGINS: &str = "KEELWRIGHT_TERRAFORM_PLUGINS";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: make e2e"]
 async fn what_terraform_makes_is_as_wanted() {
     let has_terraform = Command::new("terraform").arg("version").output().is_ok();
-    if !has_terraform || !Path::new(PLUGINS).exists() {
-        eprintln!("skipped: there is no terraform, or no provider in {PLUGINS}");
+    let Some(plugins) = std::env::var_os(PLUGINS).filter(|_| has_terraform) else {
+        eprintln!("skipped: there is no terraform, or {PLUGINS} names no directory with its providers");
         return;
-    }
+    };
+    let plugins = format!("-plugin-dir={}", plugins.to_string_lossy());
     let Some(operator) = Operator::new("terraform", "").await else { return };
     // Terraform asks once every ten seconds.
     operator.cloud.proxy.set(|settings| settings.delays = Delays::all(0));
@@ -42,7 +42,7 @@ async fn what_terraform_makes_is_as_wanted() {
             String::from_utf8_lossy(&output.stderr)
         );
     };
-    terraform(&["init", "-input=false", "-no-color", &format!("-plugin-dir={PLUGINS}")]);
+    terraform(&["init", "-input=false", "-no-color", &plugins]);
     terraform(&["validate", "-no-color"]);
     terraform(&["apply", "-auto-approve", "-input=false", "-no-color"]);
     let planned = operator.run(&["plan"]);
