@@ -39,5 +39,5 @@ need_moto() {
 
 # What lab machines need of the machine they run on.
 need_lab() {
-  need_packages debootstrap systemd-container iproute2 nftables iptables procps util-linux
+  need_packages debootstrap systemd-container iproute2 nftables iptables openssh-client procps util-linux
 }

@@ -59,6 +59,8 @@ pub fn run(args: DestroyArgs) -> Result<ExitCode, CommandError> {
         given => given.is_some(),
     };
     let directory = args.cluster.state_directory(&name);
+    // Nothing is written for somebody who only looks.
+    let _lock = confirmed.then(|| lock(&directory)).transpose()?;
     let site = block_on(Site::connect(&args.cluster, inventory))?;
     let survey = block_on(site.survey())??;
     let plan = site.plan(&survey, &DesiredState::new())?;
@@ -66,10 +68,10 @@ pub fn run(args: DestroyArgs) -> Result<ExitCode, CommandError> {
         print!("{}", show::text(&plan));
         return Err(refuse_unconfirmed(&name));
     }
-    let _lock = lock(&directory)?;
     eprint!("{}", show::text(&plan));
     block_on(site.foretell(&plan))??;
     block_on(site.carry_out(&plan, &survey.observed, true))??;
+    block_on(site.forget_join())??;
     forget(&args.cluster, &site)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -68,7 +68,7 @@ enum SiteError {
     NoAddress(ResourceName),
     #[error("cluster {cluster} has no machines in {region}")]
     NoMachines { cluster: String, region: String },
-    #[error("the credentials in use lack {0} of the permissions that this takes; nothing was touched")]
+    #[error("the credentials in use lack {0} of the permissions that this takes; none of it was begun")]
     Denied(usize),
     #[error("machines of group {group} cannot join by themselves")]
     Join { group: String, source: JoinError },
@@ -254,13 +254,13 @@ impl Site {
         let known = files::read_optional(&path).map_err(failed)?;
         let known: HostKeys =
             known.map_or(Ok(BTreeMap::new()), |bytes| serde_json::from_slice(&bytes)).map_err(failed)?;
-        let machines = machines(observed);
-        let mut now = HostKeys::new();
         // With an authority of host certificates nobody needs the keys themselves.
         if !self.inventory.ssh.host_cas.is_empty() {
-            return Ok(now);
+            return Ok(HostKeys::new());
         }
-        for (name, found) in machines {
+        // A machine that is not seen for a moment has not lost its keys.
+        let mut now = known.clone();
+        for (name, found) in machines(observed) {
             let keys = match known.get(&found.id) {
                 Some(keys) => keys.clone(),
                 None => self.said_keys(name, &found.id, keys).await?,
@@ -300,6 +300,13 @@ impl Site {
             }
             self.clock.wait(PAUSE).await;
         }
+    }
+
+    /// Takes away what new nodes join with, when nobody is left who could put it there again: workers of the next
+    /// cluster of that name would join with it in vain.
+    pub async fn forget_join(&self) -> Result<(), CommandError> {
+        let join = self.inventory.self_join();
+        self.api.forget_parameter(&join.parameter).await.map_err(cloud_error)
     }
 
     /// Nothing of the cluster's is left: neither are keys of its machines.

@@ -169,7 +169,12 @@ fn to_delete(resource: &Resource) -> &'static [&'static str] {
         Resource::Attachment(_) => &["ec2:DetachVolume"],
         Resource::LaunchTemplate(_) => &["ec2:DeleteLaunchTemplate"],
         Resource::ScalingGroup(_) => {
-            &["autoscaling:DeleteAutoScalingGroup", "autoscaling:UpdateAutoScalingGroup"]
+            // What its machines joined with goes, too.
+            &[
+                "autoscaling:DeleteAutoScalingGroup",
+                "autoscaling:UpdateAutoScalingGroup",
+                "ssm:DeleteParameter",
+            ]
         }
         Resource::Balancer(_) => {
             &["elasticloadbalancing:DeleteLoadBalancer", "elasticloadbalancing:ModifyLoadBalancerAttributes"]

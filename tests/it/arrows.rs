@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("script", &["command"]),
     ("inventory", &["release"]),
     ("pki", &["inventory", "release"]),
-    ("blueprint", &["digest", "inventory", "pki", "release", "render"]),
+    ("blueprint", &["command", "digest", "inventory", "pki", "release", "render"]),
     ("facts", &["blueprint", "digest", "inventory", "pki", "release"]),
     ("timeline", &["facts", "inventory"]),
     ("plan", &["blueprint", "command", "digest", "facts", "inventory", "pki", "release", "render", "script"]),
@@ -36,7 +36,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("bundle", &["blueprint", "digest", "release"]),
     ("state", &["digest", "exec", "facts", "inventory", "pki", "release"]),
     ("lab", &["inventory", "release"]),
-    ("cloud", &["exec", "inventory", "release"]),
+    // A worker that joins by itself gets its blueprint as a script.
+    ("cloud", &["blueprint", "command", "exec", "inventory", "pki", "plan", "release", "render"]),
     (
         "sim",
         &[
@@ -59,6 +60,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
         &[
             "blueprint",
             "bundle",
+            "cloud",
             "command",
             "digest",
             "exec",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::types::Filter;
 
 use super::AwsCloud;
-use super::error::Named as _;
+use super::error::{Adjusted as _, Named as _};
 use crate::cloud::name::PhysicalId;
 use crate::cloud::ports::{CloudError, Trouble};
 use crate::cloud::spec::{KnownSubnet, Lookups};
@@ -87,6 +87,12 @@ impl AwsCloud {
             Some((PhysicalId(subnet.subnet_id()?.to_owned()), KnownSubnet { zone, cidr }))
         };
         Ok(answer.subnets().iter().filter_map(known).collect())
+    }
+
+    /// Takes a parameter out of the Parameter Store; one that is not there is no error.
+    pub async fn forget_parameter(&self, name: &str) -> Result<(), CloudError> {
+        let gone = self.ssm.delete_parameter().name(name).send().await;
+        gone.named("ssm:DeleteParameter").unless(&[Trouble::NotFound])
     }
 
     /// The image that a machine is made from today.

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use keelwright::inventory::{Origin, parse};
 use keelwright::release::artifact::MANIFEST_NAME;
 use keelwright::sim::stand_in;
+use serde_json::json;
 
 use super::lifecycle::{KEY, census_of, counts, whole};
 use crate::emulator::Cloud;
@@ -171,6 +172,9 @@ async fn a_cluster_is_planned_made_and_destroyed() {
         assert!(text(&refused.stderr).contains(what), "{}", text(&refused.stderr));
         assert_eq!(counts(&census_of(&operator.cloud).await), whole(1));
     }
+    // The control planes put it there, so nothing in the plan made it; the next cluster's workers would join with it.
+    let join = json!({"Name": "/keelwright/prod/node-token", "Value": "x", "Type": "SecureString"});
+    operator.cloud.moto.in_region("eu-central-1").parameters("PutParameter", &join).await.ok();
     let destroyed = operator.run(&["destroy", "--confirm", "prod"]);
     assert_eq!(destroyed.status.code(), Some(0), "{}", text(&destroyed.stderr));
     assert_eq!(census_of(&operator.cloud).await, Census::new());
