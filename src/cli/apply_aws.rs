@@ -10,11 +10,13 @@ use serde_json::json;
 
 use super::apply::{ApplyArgs, PlanArgs, ask, block_on, converge, json, look, show as show_hosts};
 use super::operation::{ClusterArgs, Operation, artifacts, known_hosts, lock, system_clock};
+use super::rolling::{ToRoll, roll, to_roll};
 use super::site::{Keys, Site, Survey};
 use super::view::OutputFormat;
 use super::{CommandError, ErrorKind};
-use crate::cloud::hold::{Allowed, held, hold};
+use crate::cloud::hold::{Allowed, changes_templates, held, hold, hold_templates};
 use crate::cloud::hosts::imagined;
+use crate::cloud::permissions::{ROLLING, actions};
 use crate::cloud::plan::{Change, InfraPlan};
 use crate::cloud::show;
 use crate::cloud::terraform::configuration;
@@ -67,8 +69,10 @@ pub(super) fn plan(args: &PlanArgs, inventory: AwsInventory) -> Result<ExitCode,
         return write_terraform(directory, &site, &survey);
     }
     let infra = site.plan(&survey, &survey.wanted)?;
+    let rolls = block_on(to_roll(&site, &survey, &infra))??;
     if args.output == OutputFormat::Human {
         print!("{}", show::text(&infra));
+        rolls.iter().for_each(|group| println!("{}", group.line()));
     }
     let hosts = if survey.has_machines() {
         let cluster = block_on(site.cluster(&survey, Keys::AsKnown))??;
@@ -79,7 +83,9 @@ pub(super) fn plan(args: &PlanArgs, inventory: AwsInventory) -> Result<ExitCode,
     };
     match args.output {
         OutputFormat::Json => {
-            println!("{}", json(&json!({"cloud": infra, "hosts": hosts.as_ref().map(|hosts| &hosts.plan)}))?);
+            let rolls: Vec<_> = rolls.iter().map(ToRoll::value).collect();
+            let hosts = hosts.as_ref().map(|hosts| &hosts.plan);
+            println!("{}", json(&json!({"cloud": infra, "rolls": rolls, "hosts": hosts}))?);
         }
         OutputFormat::Human => match &hosts {
             Some(outline) => show_hosts(args, outline),
@@ -88,7 +94,8 @@ pub(super) fn plan(args: &PlanArgs, inventory: AwsInventory) -> Result<ExitCode,
             }
         },
     }
-    let is_empty = infra.steps.is_empty() && hosts.is_some_and(|hosts| hosts.plan.is_empty());
+    let is_empty =
+        infra.steps.is_empty() && rolls.is_empty() && hosts.is_some_and(|hosts| hosts.plan.is_empty());
     Ok(if args.check && !is_empty { ErrorKind::Pending.exit_code() } else { ExitCode::SUCCESS })
 }
 
@@ -120,15 +127,24 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
         let operation = Operation::open(&args.cluster, None)?;
         return block_on(converge(args, &operation, None, lock.epoch()))?;
     }
+    // In a cluster that is not there yet nobody can come too early.
+    let mut hosts_are_wanted = allowed.members.is_empty();
     let mut shown = false;
     loop {
         let survey = block_on(site.survey())??;
         let whole = site.plan(&survey, &survey.wanted)?;
         if !std::mem::replace(&mut shown, true) {
-            agree(args, &whole)?;
+            let rolls = block_on(to_roll(&site, &survey, &whole))??;
+            agree(args, &whole, &rolls)?;
+            block_on(foretell(&site, &whole, &rolls))??;
         }
         let waits = held(&whole, &allowed);
-        let infra = site.plan(&survey, &hold(&survey.wanted, &survey.observed, &waits))?;
+        let templates_wait = !hosts_are_wanted && changes_templates(&whole);
+        let mut wanted = hold(&survey.wanted, &survey.observed, &waits);
+        if templates_wait {
+            hold_templates(&mut wanted, &survey.observed);
+        }
+        let infra = site.plan(&survey, &wanted)?;
         let started = started(&infra);
         let groups_wait = survey.groups_wait;
         let survey = block_on(carried_out(&site, survey, &infra))??;
@@ -136,7 +152,12 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
         let operation = Operation::open_on(&args.cluster, cluster, None)?;
         block_on(await_machines(&operation, &started))??;
         let code = block_on(converge(args, &operation, None, lock.epoch()))??;
-        if code != ExitCode::SUCCESS || (waits.is_empty() && !groups_wait) {
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+        hosts_are_wanted = true;
+        if waits.is_empty() && !groups_wait && !templates_wait {
+            block_on(roll(&site, &operation))??;
             return Ok(code);
         }
         if waits.is_empty() {
@@ -154,11 +175,21 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
     }
 }
 
-fn agree(args: &ApplyArgs, plan: &InfraPlan) -> Result<(), CommandError> {
+fn agree(args: &ApplyArgs, plan: &InfraPlan, rolls: &[ToRoll<'_>]) -> Result<(), CommandError> {
     if args.output == OutputFormat::Human {
         eprint!("{}", show::text(plan));
+        rolls.iter().for_each(|group| eprintln!("{}", group.line()));
     }
-    if args.yes || plan.steps.is_empty() { Ok(()) } else { ask() }
+    if args.yes || (plan.steps.is_empty() && rolls.is_empty()) { Ok(()) } else { ask() }
+}
+
+/// Everything that this run may take is asked for at once.
+async fn foretell(site: &Site, plan: &InfraPlan, rolls: &[ToRoll<'_>]) -> Result<(), CommandError> {
+    let mut wanted = actions(plan);
+    if !rolls.is_empty() {
+        wanted.extend(ROLLING);
+    }
+    site.foretell(&wanted).await
 }
 
 /// Carries out a plan and looks again.
@@ -166,7 +197,6 @@ async fn carried_out(site: &Site, survey: Survey, plan: &InfraPlan) -> Result<Su
     if plan.steps.is_empty() {
         return Ok(survey);
     }
-    site.foretell(plan).await?;
     site.carry_out(plan, &survey.observed, false).await?;
     site.survey().await
 }

@@ -6,6 +6,7 @@ use super::apply::block_on;
 use super::operation::{ClusterArgs, lock, system_clock};
 use super::site::Site;
 use super::{CommandError, ErrorKind};
+use crate::cloud::permissions::actions;
 use crate::cloud::resource::DesiredState;
 use crate::cloud::show;
 use crate::inventory::Wanted;
@@ -69,7 +70,7 @@ pub fn run(args: DestroyArgs) -> Result<ExitCode, CommandError> {
         return Err(refuse_unconfirmed(&name));
     }
     eprint!("{}", show::text(&plan));
-    block_on(site.foretell(&plan))??;
+    block_on(site.foretell(&actions(&plan)))??;
     block_on(site.carry_out(&plan, &survey.observed, true))??;
     block_on(site.forget_join())??;
     forget(&args.cluster, &site)?;

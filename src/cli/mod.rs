@@ -22,6 +22,7 @@ pub mod rehearse;
 mod rehearse_observed;
 mod rehearse_upgrade;
 mod rehearse_view;
+mod rolling;
 mod secret_prompt;
 mod site;
 pub mod status;

@@ -1,7 +1,7 @@
 //! A cluster in AWS at the command line: what there is of it, the keys of its machines, and the way from what there
 //! is to what is wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -13,7 +13,6 @@ use crate::cloud::aws::{AwsCloud, LookupError, look_up};
 use crate::cloud::host_keys::host_keys;
 use crate::cloud::hosts::{HostKeys, Site as Scene, machines};
 use crate::cloud::join::{JoinError, first_boot};
-use crate::cloud::permissions::actions;
 use crate::cloud::plan::{InfraPlan, Refusal, plan_infra};
 use crate::cloud::ports::{CloudApi as _, CloudError, Observed, Trouble};
 use crate::cloud::resource::DesiredState;
@@ -35,9 +34,9 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// An inventory and the account it is about.
 pub(super) struct Site {
     pub inventory: AwsInventory,
-    api: AwsCloud,
+    pub api: AwsCloud,
     directory: Utf8PathBuf,
-    clock: SystemClock,
+    pub clock: SystemClock,
     /// What workers are made of, where a command makes some.
     bundles: BTreeMap<Arch, BundleManifest>,
 }
@@ -89,7 +88,7 @@ fn usage(error: impl std::error::Error + Send + Sync + 'static) -> CommandError 
 }
 
 /// What an error of the cloud means to the operator.
-fn cloud_error(error: CloudError) -> CommandError {
+pub(super) fn cloud_error(error: CloudError) -> CommandError {
     let call = error.call;
     match error.trouble {
         Trouble::Denied => CommandError::new(ErrorKind::Refused, error).hint(format!(
@@ -180,12 +179,12 @@ impl Site {
         })
     }
 
-    /// Refuses a plan that the credentials do not allow, before its first change.
-    pub async fn foretell(&self, plan: &InfraPlan) -> Result<(), CommandError> {
-        if plan.steps.is_empty() {
+    /// Refuses what the credentials do not allow, before the first change.
+    pub async fn foretell(&self, wanted: &BTreeSet<&'static str>) -> Result<(), CommandError> {
+        if wanted.is_empty() {
             return Ok(());
         }
-        let denied = match self.api.denied(&actions(plan)).await {
+        let denied = match self.api.denied(wanted).await {
             Ok(denied) => denied,
             Err(error) if error.trouble == Trouble::Denied => {
                 eprintln!("warning: nobody can say beforehand whether these credentials suffice: {error}");

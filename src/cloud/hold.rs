@@ -10,6 +10,8 @@ use super::resource::{Desired, DesiredState};
 use super::spec::BASTION;
 use crate::inventory::HostName;
 
+const TEMPLATE: &str = "launch-template";
+
 /// What the cluster allows of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowed {
@@ -62,6 +64,31 @@ pub fn hold(wanted: &DesiredState, observed: &Observed, held: &BTreeSet<HostName
     now
 }
 
+/// Whether machines of groups will be others than before.
+pub fn changes_templates(plan: &InfraPlan) -> bool {
+    let is_new = |change: &Change| matches!(change, Change::Create { .. } | Change::Update { .. });
+    plan.steps.iter().any(|step| step.name.kind() == TEMPLATE && is_new(&step.change))
+}
+
+/// Templates, and groups that are not there, wait as well: a machine that came now would bring a kubelet that may be
+/// newer than the API servers.
+pub fn hold_templates(wanted: &mut DesiredState, observed: &Observed) {
+    let templates: Vec<ResourceName> =
+        wanted.keys().filter(|name| name.kind() == TEMPLATE).cloned().collect();
+    for name in templates {
+        match observed.found.get(&name).map(Vec::as_slice) {
+            Some([there]) => {
+                let (resource, tags) = (there.resource.clone(), there.tags.clone());
+                wanted.insert(name, Desired { resource, tags });
+            }
+            _ => {
+                let group = ResourceName::new("scaling-group", name.short());
+                wanted.retain(|other, _| *other != name && *other != group);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +122,41 @@ mod tests {
     fn machines(plan: &InfraPlan) -> Vec<&str> {
         let names = plan.steps.iter().map(|step| step.name.as_str());
         names.filter(|name| name.starts_with("instance/")).collect()
+    }
+
+    #[test]
+    fn templates_wait_until_control_planes_are_as_wanted() {
+        let mut aws = example();
+        let (_, observed) = cloud_with(&state_of(&aws));
+        aws.worker_groups[0].root_volume.size += 1;
+        aws.worker_groups[0].max += 1;
+        let mut another = aws.worker_groups[0].clone();
+        another.name = "another".to_owned();
+        aws.worker_groups.push(another);
+        let wanted = state_of(&aws);
+        let names = |wanted: &DesiredState| -> Vec<String> {
+            plan_infra("test", wanted, &observed)
+                .unwrap()
+                .steps
+                .iter()
+                .map(|step| step.name.to_string())
+                .collect()
+        };
+        assert!(changes_templates(&plan_infra("test", &wanted, &observed).unwrap()));
+        let mut now = wanted.clone();
+        hold_templates(&mut now, &observed);
+        assert_eq!(names(&now), ["scaling-group/workers"]);
+        let mut all = names(&wanted);
+        all.sort();
+        assert_eq!(
+            all,
+            [
+                "launch-template/another",
+                "launch-template/workers",
+                "scaling-group/another",
+                "scaling-group/workers"
+            ]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! [`spec`] says what is wanted, [`plan`] compares it with what is observed and orders what is left to do,
 //! [`run`] does it through the port in [`ports`], which [`aws`] implements; [`hold`] keeps members of the cluster from
-//! stopping all at once, and [`hosts`] makes an ordinary inventory of what is there. Nothing but tags is needed to
+//! stopping all at once, [`roll`] makes machines of scaling groups anew, and [`hosts`] makes an ordinary inventory of what is there. Nothing but tags is needed to
 //! find a cluster's resources again, so nothing is remembered here either.
 
 pub mod aws;
@@ -17,6 +17,7 @@ pub mod permissions;
 pub mod plan;
 pub mod ports;
 pub mod resource;
+pub mod roll;
 pub mod run;
 pub mod show;
 pub mod spec;

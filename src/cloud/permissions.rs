@@ -32,6 +32,14 @@ pub fn actions(plan: &InfraPlan) -> BTreeSet<&'static str> {
     all
 }
 
+/// Beside these: the actions of making the machines of a group anew.
+pub const ROLLING: [&str; 4] = [
+    "autoscaling:CreateOrUpdateTags",
+    "autoscaling:DeleteTags",
+    "autoscaling:TerminateInstanceInAutoScalingGroup",
+    "autoscaling:UpdateAutoScalingGroup",
+];
+
 fn to_create(resource: &Resource) -> &'static [&'static str] {
     match resource {
         Resource::Vpc(_) => &["ec2:CreateVpc", "ec2:CreateTags"],

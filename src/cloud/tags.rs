@@ -11,6 +11,10 @@ pub(super) const CLUSTER: &str = "keelwright.dev/cluster";
 pub(super) const NAME: &str = "keelwright.dev/name";
 /// How its image was chosen.
 pub(super) const IMAGE: &str = "keelwright.dev/image";
+/// On machines of a scaling group and in its template: which machine it makes.
+pub(super) const REVISION: &str = "keelwright.dev/revision";
+/// On a scaling group whose machines are made anew: the size it had before.
+pub(super) const ROLLING: &str = "keelwright.dev/rolling";
 /// The keys that keelwright has set: whatever else is there is somebody else's. Where one tag has no room for them
 /// there are `…/tags-2` and so on.
 const KEYS: &str = "keelwright.dev/tags";

@@ -15,6 +15,7 @@ mod observe;
 mod permissions;
 mod records;
 mod roles;
+mod rolling;
 mod routes;
 mod scaling;
 mod tags;

@@ -9,6 +9,7 @@ use aws_sdk_autoscaling::types::{
 
 use super::error::{Adjusted as _, Named as _};
 use super::observe::{Only, Raw};
+use super::rolling::{before_of, size_of};
 use super::templates::VERSION;
 use super::{AwsCloud, id_of, ids_of, tags, theirs};
 use crate::cloud::name::ResourceName;
@@ -18,7 +19,7 @@ use crate::cloud::resource::{DRAIN_HOOK, Resource, ScalingGroup, Tags};
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 /// Tags of the group alone, for whoever looks at groups.
 const AUTOSCALER: &str = "k8s.io/cluster-autoscaler/";
-const RESOURCE: &str = "auto-scaling-group";
+pub(super) const RESOURCE: &str = "auto-scaling-group";
 
 impl AwsCloud {
     pub(super) async fn list_scaling_groups(&self, only: Only<'_>) -> Result<Vec<Raw>, CloudError> {
@@ -113,6 +114,8 @@ impl AwsCloud {
             .vpc_zone_identifier(ids_of(&to.subnets, ids)?.join(","))
             .mixed_instances_policy(mixed(to, &template));
         request.send().await.named("autoscaling:UpdateAutoScalingGroup")?;
+        // Rolling goes on from the size that is wanted now.
+        self.forget_rolling(id).await?;
         self.update_target_groups(id, from, to, ids).await?;
         self.update_drain(id, from.drain, to.drain).await
     }
@@ -209,24 +212,33 @@ fn as_seen(
     let mixed = policy.and_then(|policy| policy.launch_template());
     let specification =
         mixed.and_then(|template| template.launch_template_specification()).or(group.launch_template());
-    let overrides = mixed.map(|template| template.overrides()).unwrap_or_default();
-    let types = overrides.iter().filter_map(|one| one.instance_type()).map(str::to_owned);
     let on_demand = policy
         .and_then(|policy| policy.instances_distribution())
         .and_then(|distribution| distribution.on_demand_percentage_above_base_capacity());
     let subnets = group.vpc_zone_identifier().unwrap_or_default();
+    // One whose machines are made anew is larger for a while.
+    let size = before_of(group).unwrap_or_else(|| size_of(group));
     ScalingGroup {
         template: theirs(specification.and_then(|template| template.launch_template_id())),
         subnets: subnets.split(',').filter(|id| !id.is_empty()).map(|id| theirs(Some(id))).collect(),
         min: unsigned(group.min_size()),
-        max: unsigned(group.max_size()),
-        desired: Some(unsigned(group.desired_capacity())),
-        instance_types: types.collect(),
+        max: size.max,
+        desired: Some(size.desired),
+        instance_types: types_of(group).collect(),
         spot: 100 - on_demand.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(100).min(100),
         target_groups: group.target_group_arns().iter().map(|arn| theirs(Some(arn))).collect(),
         drain,
         group_tags,
     }
+}
+
+/// The types of machines that a group takes.
+pub(super) fn types_of(
+    group: &aws_sdk_autoscaling::types::AutoScalingGroup,
+) -> impl Iterator<Item = String> + '_ {
+    let mixed = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
+    let overrides = mixed.map(|template| template.overrides()).unwrap_or_default();
+    overrides.iter().filter_map(|one| one.instance_type()).map(str::to_owned)
 }
 
 fn mixed(group: &ScalingGroup, template: &str) -> MixedInstancesPolicy {
@@ -272,10 +284,10 @@ fn as_tags(id: &str, tags: &Tags) -> Vec<Tag> {
     tags.iter().map(tag).collect()
 }
 
-fn signed(number: u32) -> i32 {
+pub(super) fn signed(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn unsigned(number: Option<i32>) -> u32 {
+pub(super) fn unsigned(number: Option<i32>) -> u32 {
     number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use crate::cloud::ports::{CloudError, Found};
 use crate::cloud::resource::{Desired, Resource, Tags};
 use crate::cloud::tags::all_tags;
 
-pub(super) use crate::cloud::tags::{CLUSTER, IMAGE, NAME, Read, read};
+pub(super) use crate::cloud::tags::{CLUSTER, IMAGE, NAME, REVISION, ROLLING, Read, read};
 
 pub(super) fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
     tags.iter().map(|tag| (tag.key().unwrap_or_default(), tag.value().unwrap_or_default()))

@@ -8,6 +8,8 @@ use aws_sdk_ec2::types::{
     ResponseLaunchTemplateData,
 };
 
+use sha2::{Digest as _, Sha256};
+
 use super::error::{Adjusted as _, Named as _};
 use super::instances::image_of;
 use super::observe::{Only, Raw};
@@ -21,6 +23,8 @@ use crate::inventory::{Disk, DiskKind};
 
 /// The version that groups use; a change makes a new one and then moves this.
 pub(super) const VERSION: &str = "$Default";
+/// Digits of a revision.
+const REVISION_LENGTH: usize = 16;
 
 impl AwsCloud {
     pub(super) async fn list_templates(&self, only: Only<'_>) -> Result<Vec<Raw>, CloudError> {
@@ -74,7 +78,7 @@ impl AwsCloud {
             specifications.filter(|tags| tags.resource_type() == Some(&ResourceType::Instance));
         let pairs = of_instances.flat_map(|tags| tags::pairs(tags.tags()));
         let machine_tags = pairs
-            .filter(|(key, _)| *key != tags::CLUSTER)
+            .filter(|(key, _)| ![tags::CLUSTER, tags::REVISION].contains(key))
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
         LaunchTemplate { machine, machine_tags }
@@ -140,6 +144,7 @@ impl AwsCloud {
             .build();
         let mut machine_tags = template.machine_tags.clone();
         machine_tags.insert(tags::CLUSTER.to_owned(), self.cluster.clone());
+        machine_tags.insert(tags::REVISION.to_owned(), revision(machine, ids));
         let profile = match &machine.profile {
             Some(profile) => Some(
                 LaunchTemplateIamInstanceProfileSpecificationRequest::builder()
@@ -166,6 +171,15 @@ impl AwsCloud {
         let gone = self.ec2.delete_launch_template().launch_template_id(id).send().await;
         gone.named("ec2:DeleteLaunchTemplate").unless(&[Trouble::NotFound])
     }
+}
+
+/// Which machine a template makes: the same for as long as nothing of it changes, whatever its tags are.
+fn revision(machine: &Machine, ids: &Ids) -> String {
+    // invariant: machines have text keys only, so they always serialise.
+    let text = serde_json::to_string(machine).unwrap_or_default();
+    let names = machine.needs().into_iter().map(|name| id_of(name, ids).unwrap_or_default());
+    let parts: Vec<String> = names.chain([text]).collect();
+    hex::encode(Sha256::digest(parts.join("\n")))[..REVISION_LENGTH].to_owned()
 }
 
 fn tagged(kind: ResourceType, tags: &Tags) -> LaunchTemplateTagSpecificationRequest {

@@ -86,7 +86,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub(super) fn needs(&self) -> Vec<&Ref> {
+    pub(crate) fn needs(&self) -> Vec<&Ref> {
         [&self.key].into_iter().chain(&self.groups).chain(&self.profile).collect()
     }
 }

@@ -74,6 +74,7 @@ impl Pipeline {
         let delays = self.settings.lock().unwrap().delays;
         let template = launches::template(&call, &moto).await;
         self.launches.fill_in(&mut call, &template);
+        self.scaling.fill_in(&mut call, &moto).await;
         if let Some(answer) = self.instead(&call, &template, &moto, &delays).await {
             return answer;
         }

@@ -36,6 +36,22 @@ impl Scaling {
         }
     }
 
+    /// moto takes the policy away from a group in whose change it is not named; AWS lets it be.
+    pub async fn fill_in(&self, call: &mut Call, moto: &Client) {
+        let names_one =
+            |name: &String| name.starts_with("MixedInstancesPolicy.") || name.starts_with("LaunchTemplate.");
+        if call.name() != "AutoScaling.UpdateAutoScalingGroup" || call.params.keys().any(names_one) {
+            return;
+        }
+        let described = group(call.param("AutoScalingGroupName"), moto).await;
+        let document = xml::parse(described.text());
+        if let Some(policy) = xml::named(&document, "MixedInstancesPolicy").next() {
+            as_params(policy, "MixedInstancesPolicy", &mut call.params);
+            // Both its id and its name is one too many.
+            call.params.retain(|name, _| !name.ends_with(".LaunchTemplateName"));
+        }
+    }
+
     fn running(&mut self, call: &Call) -> Option<&mut Refresh> {
         let (group, refreshes) = (call.param("AutoScalingGroupName"), self.0.get_mut(&call.region)?);
         refreshes.iter_mut().find(|refresh| refresh.group == group && !refresh.left.is_empty())
@@ -115,6 +131,21 @@ impl Refresh {
         // Somebody else may have terminated it.
         moto.scaling("TerminateInstanceInAutoScalingGroup", &params).await;
         self.status = if self.left.is_empty() { "Successful" } else { "InProgress" };
+    }
+}
+
+/// Part of an answer as the parameters that would say the same.
+fn as_params(node: roxmltree::Node<'_, '_>, name: &str, params: &mut BTreeMap<String, String>) {
+    let children: Vec<_> = node.children().filter(roxmltree::Node::is_element).collect();
+    if let (true, Some(text)) = (children.is_empty(), node.text()) {
+        params.insert(name.to_owned(), text.to_owned());
+    }
+    for (at, child) in children.into_iter().enumerate() {
+        let name = match child.tag_name().name() {
+            "member" => format!("{name}.member.{}", at + 1),
+            own => format!("{name}.{own}"),
+        };
+        as_params(child, &name, params);
     }
 }
 

@@ -39,14 +39,14 @@ const PACE: Pace = Pace {
 };
 
 /// One operator's view of one account.
-struct Site {
-    cloud: Cloud,
+pub(super) struct Site {
+    pub cloud: Cloud,
     zone: String,
     directory: std::path::PathBuf,
 }
 
 impl Site {
-    async fn new(name: &str) -> Option<Site> {
+    pub async fn new(name: &str) -> Option<Site> {
         let cloud = Cloud::start()?;
         let zone = fixtures::zone(&cloud.moto, name).await;
         let directory = std::env::temp_dir().join(format!("keelwright-aws-{}-{name}", std::process::id()));
@@ -55,7 +55,7 @@ impl Site {
         Some(Site { cloud, zone, directory })
     }
 
-    fn inventory(&self, control_planes: &str, workers: &str) -> AwsInventory {
+    pub fn inventory(&self, control_planes: &str, workers: &str) -> AwsInventory {
         let text = format!(
             "apiVersion: keelwright.dev/v1
 kind: Cluster
@@ -87,7 +87,7 @@ aws:
         }
     }
 
-    fn connect(&self, inventory: &AwsInventory) -> AwsCloud {
+    pub fn connect(&self, inventory: &AwsInventory) -> AwsCloud {
         let credentials = Credentials::new("test", "test", None, None, "test");
         let config = aws_config::SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -120,13 +120,18 @@ async fn look(api: &AwsCloud) -> keelwright::cloud::ports::Observed {
     api.observe().await.unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-async fn wanted(site: &Site, inventory: &AwsInventory) -> DesiredState {
+pub(super) async fn wanted(site: &Site, inventory: &AwsInventory) -> DesiredState {
     let lookups = look_up(&site.connect(inventory), &inventory.aws).await.unwrap();
     desired(inventory, &lookups).unwrap()
 }
 
 /// Looks, plans and runs once; the plan that was run.
-async fn once(site: &Site, inventory: &AwsInventory, wanted: &DesiredState, seed: u64) -> InfraPlan {
+pub(super) async fn once(
+    site: &Site,
+    inventory: &AwsInventory,
+    wanted: &DesiredState,
+    seed: u64,
+) -> InfraPlan {
     let api = site.connect(inventory);
     let observed = look(&api).await;
     let plan = plan_infra("prod", wanted, &observed).unwrap_or_else(|refused| panic!("{refused:#?}"));
@@ -166,7 +171,7 @@ fn permissions_were_foretold(site: &Site, plan: &InfraPlan, before: usize) {
     }
 }
 
-fn lines(plan: &InfraPlan) -> Vec<String> {
+pub(super) fn lines(plan: &InfraPlan) -> Vec<String> {
     plan.steps
         .iter()
         .map(|step| match &step.change {

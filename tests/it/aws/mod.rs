@@ -3,4 +3,5 @@
 mod checks;
 mod commands;
 mod lifecycle;
+mod rolling;
 mod terraform;

@@ -1,0 +1,207 @@
+//! At the end of `apply`: machines of worker groups that were made from older templates are made anew.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::operation::Operation;
+use super::site::{Site, Survey, cloud_error};
+use super::{CommandError, ErrorKind};
+use crate::cloud::plan::{Change, InfraPlan};
+use crate::cloud::roll::{Groups as _, Limits, Nodes, NodesError, Phase, Roll, RollError, RollEvent};
+use crate::cloud::{PhysicalId, ResourceName};
+use crate::exec::KubeApi;
+use crate::facts::node_is_ready;
+use crate::inventory::{CountOrShare, Delivery, WorkerGroup};
+
+/// Between two looks at a group whose machines come and go.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A group whose machines are to be made anew.
+pub(super) struct ToRoll<'a> {
+    group: &'a WorkerGroup,
+    machines: usize,
+}
+
+impl ToRoll<'_> {
+    pub fn line(&self) -> String {
+        let WorkerGroup { name, max_surge, max_unavailable, .. } = self.group;
+        format!(
+            "! scaling-group/{name}: {} made anew when the hosts are as wanted (maxSurge {}, maxUnavailable {})",
+            if self.machines == 1 {
+                "one machine is".to_owned()
+            } else {
+                format!("{} machines are", self.machines)
+            },
+            number(*max_surge),
+            number(*max_unavailable),
+        )
+    }
+
+    pub fn value(&self) -> Value {
+        json!({"group": self.group.name, "machines": self.machines})
+    }
+}
+
+fn number(count: CountOrShare) -> String {
+    match count {
+        CountOrShare::Count(count) => count.to_string(),
+        CountOrShare::Percent(share) => format!("{share}%"),
+    }
+}
+
+fn name_of(group: &WorkerGroup) -> ResourceName {
+    ResourceName::new("scaling-group", &group.name)
+}
+
+/// Groups with machines that are older than their template is, or will be when `plan` has been carried out.
+pub(super) async fn to_roll<'a>(
+    site: &'a Site,
+    survey: &Survey,
+    plan: &InfraPlan,
+) -> Result<Vec<ToRoll<'a>>, CommandError> {
+    let mut all = Vec::new();
+    for group in &site.inventory.aws.worker_groups {
+        let name = name_of(group);
+        if !survey.observed.found.contains_key(&name) {
+            continue;
+        }
+        let Some(now) = site.api.group(&name).await.map_err(cloud_error)? else { continue };
+        let every = makes_another(plan, &group.name);
+        let live = now.members.iter().filter(|member| member.phase != Phase::Leaving);
+        let machines = live.filter(|member| every || member.outdated).count();
+        if machines > 0 {
+            all.push(ToRoll { group, machines });
+        }
+    }
+    Ok(all)
+}
+
+/// Whether the plan gives a group's template another machine; tags alone make none.
+fn makes_another(plan: &InfraPlan, group: &str) -> bool {
+    plan.steps.iter().filter(|step| step.name == ResourceName::new("launch-template", group)).any(|step| {
+        matches!(&step.change, Change::Update { fields, .. } if fields.iter().any(|field| field.field != "machineTags"))
+    })
+}
+
+/// Rolls one group after the other, and takes nodes out of the cluster whose machines have gone.
+pub(super) async fn roll(site: &Site, operation: &Operation) -> Result<(), CommandError> {
+    let nodes = ClusterNodes(Arc::clone(&operation.adapters.kube));
+    // Without a mirror the machines of groups are nobody's nodes.
+    let join = matches!(site.inventory.delivery(), Delivery::Mirror { .. });
+    let mut members = BTreeSet::new();
+    for group in &site.inventory.aws.worker_groups {
+        let name = name_of(group);
+        let events = |event| {
+            if let Some(line) = line(&name, &event) {
+                eprintln!("{line}");
+            }
+        };
+        let roll = Roll {
+            groups: &site.api,
+            nodes: join.then_some(&nodes as &dyn Nodes),
+            clock: &site.clock,
+            pause: PAUSE,
+            events: &events,
+        };
+        roll.roll(&name, &Limits::from(group)).await.map_err(roll_error)?;
+        let now = site.api.group(&name).await.map_err(cloud_error)?;
+        members.extend(now.into_iter().flat_map(|group| group.members).map(|member| member.id));
+    }
+    if join {
+        nodes.forget_all_but(&members).await.map_err(|error| roll_error(RollError::Nodes(error)))
+    } else {
+        Ok(())
+    }
+}
+
+fn line(name: &ResourceName, event: &RollEvent) -> Option<String> {
+    match event {
+        RollEvent::Enlarged { from, to } => Some(format!("{name}: {from} -> {to} machines for a while")),
+        RollEvent::Goes { id, left } => {
+            Some(format!("{name}: {id} is drained and goes; {left} old machines left"))
+        }
+        RollEvent::Again { error } => Some(format!("{name}: again: {error}")),
+        RollEvent::Done { machines: 0 } => None,
+        RollEvent::Done { machines } => Some(format!("{name}: {machines} machines were made anew")),
+    }
+}
+
+fn roll_error(error: RollError) -> CommandError {
+    match error {
+        RollError::Cloud(error) => cloud_error(error),
+        RollError::Nodes(_) => CommandError::new(ErrorKind::Unreachable, error)
+            .hint("what was replaced stays so; go on with\n    keelwright apply"),
+        RollError::Stuck { .. } => CommandError::new(ErrorKind::Failed, error)
+            .hint("see what a new machine says:\n    aws ec2 get-console-output --latest --instance-id ID")
+            .hint("see what keeps an old one:\n    kubectl get pods -A -o wide; kubectl get pdb -A")
+            .hint("the others work; go on with\n    keelwright apply"),
+    }
+}
+
+/// Nodes by their machines.
+struct ClusterNodes(Arc<dyn KubeApi>);
+
+/// `i-0abc` of `aws:///eu-central-1a/i-0abc`.
+fn machine_of(node: &Value) -> Option<PhysicalId> {
+    let provider_id = node["spec"]["providerID"].as_str()?.strip_prefix("aws:///")?;
+    Some(PhysicalId(provider_id.rsplit('/').next()?.to_owned()))
+}
+
+impl ClusterNodes {
+    async fn list(&self) -> Result<Vec<Value>, NodesError> {
+        Ok(self.0.list("v1", "Node").await?)
+    }
+
+    async fn delete(&self, goes: impl Fn(&PhysicalId, &Value) -> bool) -> Result<(), NodesError> {
+        for node in self.list().await? {
+            if machine_of(&node).is_some_and(|id| goes(&id, &node)) {
+                let name = &node["metadata"]["name"];
+                self.0
+                    .delete(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nodes that are not ready, and whose machines none of the groups has.
+    async fn forget_all_but(&self, members: &BTreeSet<PhysicalId>) -> Result<(), NodesError> {
+        self.delete(|id, node| !node_is_ready(node) && !members.contains(id)).await
+    }
+}
+
+impl Nodes for ClusterNodes {
+    fn ready(&self) -> BoxFuture<'_, Result<BTreeSet<PhysicalId>, NodesError>> {
+        Box::pin(async {
+            let nodes = self.list().await?;
+            Ok(nodes.iter().filter(|node| node_is_ready(node)).filter_map(machine_of).collect())
+        })
+    }
+
+    fn forget<'a>(&'a self, gone: &'a BTreeSet<PhysicalId>) -> BoxFuture<'a, Result<(), NodesError>> {
+        Box::pin(async move {
+            if gone.is_empty() {
+                return Ok(());
+            }
+            self.delete(|id, _| gone.contains(id)).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_machine_is_the_last_part_of_its_provider_id() {
+        let node = |id: &str| json!({"spec": {"providerID": id}});
+        let of = |id: &str| machine_of(&node(id)).map(|id| id.0);
+        assert_eq!(of("aws:///eu-central-1a/i-0abc").as_deref(), Some("i-0abc"));
+        assert_eq!(of("gce://project/zone/name"), None);
+        assert_eq!(machine_of(&json!({"spec": {}})), None);
+    }
+}
