@@ -73,7 +73,7 @@ pub(super) async fn to_roll<'a>(
         let every = makes_another(plan, &group.name);
         let live = now.members.iter().filter(|member| member.phase != Phase::Leaving);
         let machines = live.filter(|member| every || member.outdated).count();
-        if machines > 0 {
+        if machines > 0 || now.is_stale() {
             all.push(ToRoll { group, machines });
         }
     }

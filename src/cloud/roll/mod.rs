@@ -26,6 +26,13 @@ pub struct Group {
     pub members: Vec<Member>,
 }
 
+impl Group {
+    /// Whether there is anything to do.
+    pub fn is_stale(&self) -> bool {
+        self.before.is_some() || self.members.iter().any(|member| member.outdated)
+    }
+}
+
 /// How many machines a group has and may have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {

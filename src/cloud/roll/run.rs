@@ -61,11 +61,15 @@ struct Memory {
 }
 
 impl Roll<'_> {
-    /// Until every machine is as the template says, and ready.
+    /// Until every machine is as the template says, and ready; how many were made anew. A group of machines that all
+    /// are as they should be is left alone, whether they are ready or not.
     ///
     /// # Errors
     /// [`RollError`]: what was replaced stays so; the next run goes on.
     pub async fn roll(&self, name: &ResourceName, limits: &Limits) -> Result<usize, RollError> {
+        if !self.groups.group(name).await?.is_some_and(|group| group.is_stale()) {
+            return Ok(0);
+        }
         let mut memory = Memory::default();
         let mut last = None;
         let mut since = self.clock.now();

@@ -1,6 +1,4 @@
-//! From an empty AWS account to a real cluster: the account is moto's, lab machines stand in for the instances that
-//! are made in it, at the addresses that were planned for them, behind a real bastion. Then a worker joins by itself
-//! with nothing but its user data, and leaves when its scaling group says so.
+//! The account, the lab in place of its machines, and what machines find in AWS.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,13 +13,12 @@ use base64::engine::general_purpose::STANDARD;
 use keelwright::lab::Role;
 
 use crate::cluster::Cluster;
-use crate::emulator::census::{Kind, Thing, census};
 use crate::emulator::{Cloud, fixtures, xml};
 
 const VERSION: &str = "v1.37.1";
 /// Part of what labs may use, and of no lab.
 const VPC: &str = "198.18.252.0/22";
-const CONTROL_PLANES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
+pub const CONTROL_PLANES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 /// Machines have a network plugin's configuration from the start, as images of an operator's own may have.
 const CNI: &str = r#"{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0",
   "isGateway": true, "ipMasq": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "RANGE"}]],
@@ -35,25 +32,27 @@ type Answer = dyn Fn(IpAddr, &str, &str) -> Option<Vec<u8>> + Send + Sync;
 
 /// An instance of the account.
 #[derive(Debug, Clone)]
-struct Instance {
-    id: String,
-    name: String,
-    private: String,
-    public: String,
+pub struct Instance {
+    pub id: String,
+    pub name: String,
+    pub private: String,
+    pub public: String,
 }
 
 /// The account, the lab, and what lies between the two.
-struct Stage {
-    cluster: Cluster,
-    cloud: Cloud,
-    home: PathBuf,
-    metadata: Metadata,
+pub struct Stage {
+    pub cluster: Cluster,
+    pub cloud: Cloud,
+    pub home: PathBuf,
+    pub metadata: Metadata,
     /// How machines find the metadata service and the account.
-    endpoints: String,
+    pub endpoints: String,
+    /// Where machines fetch artifacts.
+    pub mirror: String,
 }
 
 impl Stage {
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.cluster.command(args);
         command.current_dir(&self.home).env("HOME", &self.home).env_remove("SSH_AUTH_SOCK");
         command.env("AWS_ENDPOINT_URL", self.cloud.proxy.url());
@@ -61,7 +60,7 @@ impl Stage {
         command
     }
 
-    fn inventory(&self, mirror: &str) {
+    pub fn inventory(&self, mirror: &str, label: &str) {
         let lab = self.cluster.lab.key();
         let public = Command::new("ssh-keygen").arg("-y").arg("-f").arg(&lab).output().unwrap();
         std::fs::write(self.home.join("key.pub"), public.stdout).unwrap();
@@ -91,7 +90,7 @@ aws:
   image: {image}
   bastion: {{instanceType: t3.micro, user: admin}}
   controlPlanes: {{count: 3, user: admin}}
-  workerGroups: [{{name: workers, min: 1, max: 5, labels: {{pool: workers}}}}]
+  workerGroups: [{{name: workers, min: 1, max: 5, labels: {{pool: {label}}}}}]
 ",
             key = lab.display(),
             image = fixtures::IMAGE,
@@ -100,7 +99,7 @@ aws:
     }
 
     /// Instances with a name of ours.
-    async fn instances(&self) -> Vec<Instance> {
+    pub async fn instances(&self) -> Vec<Instance> {
         let answer = self.cloud.moto.in_region("eu-central-1").ec2("DescribeInstances", &[]).await;
         let document = xml::parse(answer.text());
         let item = |node| {
@@ -117,8 +116,39 @@ aws:
         xml::named(&document, "instancesSet").flat_map(|set| set.children()).filter_map(item).collect()
     }
 
+    /// Instances of the scaling group.
+    pub async fn workers(&self) -> Vec<String> {
+        let moto = self.cloud.moto.in_region("eu-central-1");
+        moto.scaling("DescribeAutoScalingGroups", &[]).await.ok().all("InstanceId")
+    }
+
+    /// A machine of the group boots with the group's user data and nothing else.
+    pub async fn first_boot(&self, machine: &str, id: &str, address: &str, range: &str) {
+        let instance = Instance {
+            id: id.to_owned(),
+            name: "worker".to_owned(),
+            private: address.to_owned(),
+            public: String::new(),
+        };
+        self.stand_in(machine, &instance, range);
+        let moto = self.cloud.moto.in_region("eu-central-1");
+        let wanted = [("LaunchTemplateName", "prod-workers"), ("LaunchTemplateVersion.1", "$Latest")];
+        let answer = moto.ec2("DescribeLaunchTemplateVersions", &wanted).await;
+        let document = xml::parse(answer.text());
+        let data = xml::named(&document, "userData").next().and_then(|node| node.text()).unwrap();
+        let mut script = String::new();
+        let bytes = STANDARD.decode(data).unwrap();
+        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut script).unwrap();
+        let file = self.home.join("user-data");
+        std::fs::write(&file, script).unwrap();
+        self.cluster.put(machine, &file, "/root/user-data");
+        let run = "set -a; . /etc/default/keelwright-aws; /root/user-data >/var/log/cloud-init-output.log 2>&1 || { cat /var/log/cloud-init-output.log; exit 1; }";
+        self.cluster.ask(machine, run);
+        self.cluster.ask(machine, "test ! -e /etc/kubernetes/bootstrap-kubelet.conf");
+    }
+
     /// Makes a lab machine what an instance would be when it has booted.
-    fn stand_in(&self, machine: &str, instance: &Instance, range: &str) {
+    pub fn stand_in(&self, machine: &str, instance: &Instance, range: &str) {
         let cni = CNI.replace("RANGE", range);
         self.cluster.ask(
             machine,
@@ -205,7 +235,7 @@ fn metadata_answer(metadata: &Metadata, from: IpAddr, method: &str, path: &str) 
 }
 
 /// Repeats a look until it gives something; nothing here takes longer than this.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -216,13 +246,13 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-struct Apply {
-    child: Child,
-    said: Arc<Mutex<String>>,
+pub struct Apply {
+    pub child: Child,
+    pub said: Arc<Mutex<String>>,
 }
 
 impl Apply {
-    fn start(stage: &Stage) -> Apply {
+    pub fn start(stage: &Stage) -> Apply {
         let mut child = stage.command(&["apply", "--yes"]).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (mut errors, text) = (child.stderr.take().unwrap(), Arc::clone(&said));
@@ -235,7 +265,7 @@ impl Apply {
         Apply { child, said }
     }
 
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 }
@@ -247,13 +277,13 @@ impl Drop for Apply {
     }
 }
 
-fn stage() -> Option<Stage> {
+pub fn stage() -> Option<Stage> {
     if let Some(reason) = crate::lab::skip_reason() {
         eprintln!("skipped: {reason}");
         return None;
     }
     let cloud = Cloud::start()?;
-    let counts = [(Role::ControlPlane, 3), (Role::Bastion, 1), (Role::Spare, 1)];
+    let counts = [(Role::ControlPlane, 3), (Role::Bastion, 1), (Role::Spare, 2)];
     let cluster = Cluster::new("e2e-aws", VERSION, &counts);
     let home = cluster.lab.directory().join("operator");
     std::fs::create_dir_all(home.join(".ssh")).unwrap();
@@ -276,8 +306,8 @@ fn stage() -> Option<Stage> {
     let endpoints = format!(
         "AWS_EC2_METADATA_SERVICE_ENDPOINT={metadata_url}\nAWS_ENDPOINT_URL_SSM={account_url}\nAWS_ENDPOINT_URL_AUTO_SCALING={account_url}\n"
     );
-    let stage = Stage { cluster, cloud, home, metadata, endpoints };
-    stage.inventory(&mirror_url);
+    let stage = Stage { cluster, cloud, home, metadata, endpoints, mirror: mirror_url };
+    stage.inventory(&stage.mirror, "first");
     Some(stage)
 }
 
@@ -301,125 +331,4 @@ impl Mirror {
     fn file(&self, sha256: &str) -> Option<Vec<u8>> {
         std::fs::read(self.0.get(sha256)?).ok()
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn from_an_empty_account_to_a_cluster_that_workers_join_by_themselves() {
-    let Some(stage) = stage() else { return };
-    let began = Instant::now();
-    let mut apply = Apply::start(&stage);
-    let instances = until("no instances were made", async || {
-        if let Some(status) = apply.child.try_wait().unwrap() {
-            panic!("{status}: {}", apply.said());
-        }
-        Some(stage.instances().await).filter(|instances| instances.len() == 4)
-    })
-    .await;
-    eprintln!("the account has its machines after {:.1} s", began.elapsed().as_secs_f64());
-
-    let machine = |instance: &Instance| {
-        if instance.name == "bastion" {
-            "bastion-1"
-        } else {
-            CONTROL_PLANES.into_iter().find(|name| *name == instance.name).unwrap()
-        }
-    };
-    let mut consoles = BTreeMap::new();
-    for (number, instance) in instances.iter().enumerate() {
-        stage.stand_in(machine(instance), instance, &format!("198.19.{number}.0/24"));
-        let name = machine(instance).parse().unwrap();
-        let key = &stage.cluster.lab.machines().iter().find(|machine| machine.name == name).unwrap().host_key;
-        let console =
-            format!("-----BEGIN SSH HOST KEY KEYS-----\n{key} root@x\n-----END SSH HOST KEY KEYS-----\n");
-        consoles.insert(instance.id.clone(), console);
-        if instance.name == "bastion" {
-            let address = stage.cluster.address("bastion-1");
-            let way = format!("Host {}\n  HostName {address}\n", instance.public);
-            std::fs::write(stage.home.join(".ssh/config"), way).unwrap();
-        }
-    }
-    stage.cloud.proxy.set(|settings| settings.console = Box::new(move |id| consoles.get(id).cloned()));
-
-    let status = apply.child.wait().unwrap();
-    assert!(status.success(), "{status}: {}", apply.said());
-    eprintln!("a cluster from nothing in {:.1} s", began.elapsed().as_secs_f64());
-    let kubectl = |args: &str| {
-        stage
-            .cluster
-            .ask("cp-1", &format!("/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf {args}"))
-    };
-    println!("{}", kubectl("get nodes -o wide"));
-    let ready = || {
-        let nodes = kubectl("get nodes --no-headers");
-        nodes.lines().filter(|line| line.contains(" Ready")).count()
-    };
-    assert_eq!(ready(), 3);
-    let again = stage.command(&["plan", "--check"]).output().unwrap();
-    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
-
-    joins_by_itself(&stage, &ready).await;
-    leaves_by_itself(&stage, &kubectl).await;
-
-    let destroyed = stage.command(&["destroy", "--confirm", "prod"]).output().unwrap();
-    assert!(destroyed.status.success(), "{}", String::from_utf8_lossy(&destroyed.stderr));
-    let left = census(&stage.cloud.moto.in_region("eu-central-1"), "/keelwright").await;
-    // Without the volumes that moto makes for machines of a scaling group and forgets.
-    let is_root = |kind: &Kind, thing: &&Thing| *kind == Kind::Volume && thing.tags.is_empty();
-    let of_kind = |(kind, things)| {
-        let things: &Vec<Thing> = things;
-        things.iter().filter(move |thing| !is_root(kind, thing))
-    };
-    let left: Vec<_> = left.iter().flat_map(of_kind).collect();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-/// A machine of the group boots with the group's user data and nothing else.
-async fn joins_by_itself(stage: &Stage, ready: &dyn Fn() -> usize) {
-    let instance = Instance {
-        id: "i-00000000000000001".to_owned(),
-        name: "worker".to_owned(),
-        private: "198.18.252.200".to_owned(),
-        public: String::new(),
-    };
-    stage.stand_in("spare-1", &instance, "198.19.9.0/24");
-    let moto = stage.cloud.moto.in_region("eu-central-1");
-    let answer = moto
-        .ec2(
-            "DescribeLaunchTemplateVersions",
-            &[("LaunchTemplateName", "prod-workers"), ("LaunchTemplateVersion.1", "$Latest")],
-        )
-        .await;
-    let document = xml::parse(answer.text());
-    let data = xml::named(&document, "userData").next().and_then(|node| node.text()).unwrap();
-    let mut script = String::new();
-    let bytes = STANDARD.decode(data).unwrap();
-    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut script).unwrap();
-    let file = stage.home.join("user-data");
-    std::fs::write(&file, script).unwrap();
-    stage.cluster.put("spare-1", &file, "/root/user-data");
-    let began = Instant::now();
-    let run = "set -a; . /etc/default/keelwright-aws; /root/user-data >/var/log/cloud-init-output.log 2>&1 || { cat /var/log/cloud-init-output.log; exit 1; }";
-    stage.cluster.ask("spare-1", run);
-    stage.cluster.ask("spare-1", "test ! -e /etc/kubernetes/bootstrap-kubelet.conf");
-    until("the worker is not ready", async || (ready() == 4).then_some(())).await;
-    eprintln!("a worker joined by itself in {:.1} s", began.elapsed().as_secs_f64());
-}
-
-/// Its group takes it away: what runs on it goes first.
-async fn leaves_by_itself(stage: &Stage, kubectl: &dyn Fn(&str) -> String) {
-    let image = stage.cluster.image("agnhost");
-    kubectl(&format!("create deployment pause --image={image} --replicas=3 -- /agnhost pause"));
-    kubectl("rollout status deployment/pause --timeout=120s");
-    let worker = stage.cluster.ask("spare-1", "hostname");
-    let on_it = || kubectl(&format!("get pods -A --field-selector spec.nodeName={worker} -o name"));
-    assert!(on_it().contains("pod/pause-"), "{}", on_it());
-    for about in stage.metadata.lock().unwrap().values_mut() {
-        about.insert("autoscaling/target-lifecycle-state".to_owned(), "Terminated".to_owned());
-    }
-    until("the group was not told", async || {
-        (stage.cloud.proxy.count("AutoScaling.CompleteLifecycleAction") > 0).then_some(())
-    })
-    .await;
-    assert!(!on_it().contains("pod/pause-"), "{}", on_it());
-    assert!(kubectl(&format!("get node {worker}")).contains("SchedulingDisabled"));
 }
