@@ -13,6 +13,20 @@ use crate::inventory::{EtcdPlacement, Role, Taint};
 const KUBELET_LABELS: &[&str] = &["kubernetes.io/hostname", "kubernetes.io/arch", "kubernetes.io/os"];
 /// What tells a control plane to everyone; follows from the role.
 const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+/// What workers of groups say of themselves.
+const MACHINE_LABELS: [&str; 3] =
+    ["node.kubernetes.io/instance-type", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
+
+/// Of Kubernetes' own prefixes the kubelet, and the NodeRestriction plugin, let nodes set only these.
+fn may_label_itself(key: &str) -> bool {
+    let Some((prefix, _)) = key.split_once('/') else { return true };
+    let within = |domain: &str| {
+        prefix == domain || prefix.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+    };
+    let is_theirs = within("kubernetes.io") || within("k8s.io");
+    !is_theirs || within("node.kubernetes.io") || within("kubelet.kubernetes.io")
+}
+
 /// Prefix of the labels and annotations keelwright keeps its own notes in.
 pub(super) const OWN_PREFIX: &str = "keelwright.dev/";
 /// etcd recommends at most this many voting members: each write waits for more than half.
@@ -184,13 +198,22 @@ impl Rules<'_> {
         }
     }
 
-    /// Labels of nodes that are workers only.
+    /// Labels that workers give themselves when they join.
     pub(super) fn labels_of_workers(&self, path: &Path, labels: &BTreeMap<String, String>) {
         for (key, value) in labels {
             let path = path.key(key);
-            self.label(&path, key, value);
+            if self.label(&path, key, value) {
+                continue;
+            }
             if key == CONTROL_PLANE_LABEL {
                 self.error(&path, "this label belongs to control planes", "remove it");
+            } else if MACHINE_LABELS.contains(&key.as_str()) {
+                self.error(&path, "every machine of the group gets this label from what it is", "remove it");
+            } else if !may_label_itself(key) {
+                let message = "a node may not give itself this label, and a kubelet asked to does not start";
+                let help =
+                    "choose a prefix of your own, or `node.kubernetes.io/`; or label nodes with kubectl";
+                self.error(&path, message, help);
             }
         }
     }

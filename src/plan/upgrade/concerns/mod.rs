@@ -9,6 +9,7 @@
 //!   the version that is there now can delete them.
 //! - A drain that cannot end: a disruption budget that allows no eviction even when all its pods are well, or two
 //!   budgets over one pod, which the eviction API refuses. Only when such a pod runs on a node that is drained.
+//! - A kubelet on a node that no inventory names and that would be too old for the API servers to come.
 //! - A webhook that refuses what an upgrade asks while nobody answers for it, or that nobody could start again
 //!   because it is asked about its own pods.
 //!
@@ -27,6 +28,7 @@
 
 mod arguments;
 mod certificates;
+mod strangers;
 mod workloads;
 
 use std::collections::BTreeSet;
@@ -137,6 +139,7 @@ pub fn concerns(prospect: &Prospect<'_>) -> Vec<Concern> {
         concern.severity = Severity::Notice;
     }
     all.extend(arguments::concerns(prospect));
+    all.extend(strangers::concerns(prospect));
     all.sort();
     all.dedup();
     all

@@ -301,6 +301,7 @@ fn groups_of_workers() {
             "maxSurge: 0, maxUnavailable: 1",
             "maxSurge: 0%, maxUnavailable: 10%",
             "maxSurge: 1, maxUnavailable: 0",
+            "labels: {node.kubernetes.io/pool: a, mykubernetes.io/pool: b}",
             "labels: {disk: ssd}, taints: [{key: dedicated, value: db, effect: NoSchedule}]",
             "zones: [eu-central-1a]",
         ],
@@ -339,6 +340,21 @@ fn groups_of_workers() {
                 "labels: {keelwright.dev/x: x}",
                 "labels[\"keelwright.dev/x\"]",
                 ["are keelwright's own", "another prefix"],
+            ),
+            (
+                "labels: {topology.kubernetes.io/zone: x}",
+                "labels[\"topology.kubernetes.io/zone\"]",
+                ["every machine of the group gets this label", "remove it"],
+            ),
+            (
+                "labels: {node-restriction.kubernetes.io/disk: x}",
+                "labels[\"node-restriction.kubernetes.io/disk\"]",
+                ["a node may not give itself this label", "a prefix of your own"],
+            ),
+            (
+                "labels: {scheduling.k8s.io/disk: x}",
+                "labels[\"scheduling.k8s.io/disk\"]",
+                ["a node may not give itself this label", "a prefix of your own"],
             ),
             (
                 "labels: {node-role.kubernetes.io/control-plane: \"\"}",

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::facts::upgrade::{Amount, NodeLoad};
+use crate::facts::{ApiFacts, NodeFacts};
 use crate::inventory::ExtraArg;
 use crate::pki::spec::tests::cluster;
 
@@ -189,4 +190,21 @@ fn an_api_that_cannot_be_asked_is_told_and_flags_still_block() {
     assert_eq!(concerns(&none).len(), 1);
     let text = serde_json::to_string(&found).unwrap();
     assert_eq!(serde_json::from_str::<Vec<Concern>>(&text).unwrap(), found);
+}
+
+#[test]
+fn a_node_of_nobodys_inventory_must_not_be_left_too_far_behind() {
+    let with = |node: &str, version: &str, target: KubeVersion| {
+        said(|setup| {
+            setup.target = target;
+            let facts = NodeFacts { kubelet_version: version.to_owned(), ..NodeFacts::default() };
+            let nodes = [(name(node), facts)].into();
+            setup.facts.api = Observed::Known(ApiFacts { nodes, ..ApiFacts::default() });
+        })
+    };
+    let target = KubeVersion::new(1, 37, 1);
+    assert_eq!(with("stranger", "v1.34.0", target), Vec::<String>::new());
+    assert_eq!(with("w-0", "v1.33.9", target), Vec::<String>::new(), "the plan takes it along");
+    let [said] = with("stranger", "v1.33.9", target).try_into().unwrap();
+    assert!(said.starts_with("! stranger: runs kubelet v1.33.9") && said.contains("before 1.34"), "{said}");
 }
