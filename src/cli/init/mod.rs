@@ -1,5 +1,7 @@
 //! `keelwright init`: a commented inventory to start from.
 
+mod terraform;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -7,6 +9,7 @@ use std::process::ExitCode;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use self::terraform::{FromState, StateError, from_state};
 use super::error::{CommandError, ErrorKind};
 use crate::inventory::{ClusterName, HostName, Origin, parse};
 use crate::release::KubeVersion;
@@ -15,7 +18,8 @@ use crate::release::catalog::{default_version, release_of};
 /// Write a commented starter inventory
 ///
 /// Give the addresses of your machines, or how many there are to be: then the addresses are examples
-/// (192.0.2.0/24) for you to replace. An existing file is left alone unless --force is given.
+/// (192.0.2.0/24) for you to replace. A Terraform state has the machines, too, and often says by their names what
+/// they are for. An existing file is left alone unless --force is given.
 ///
 /// Example: keelwright init --name prod --control-planes 10.0.0.11,10.0.0.12,10.0.0.13 --workers db-1=10.0.0.21
 #[derive(Debug, clap::Args)]
@@ -29,6 +33,9 @@ pub struct InitArgs {
     /// Workers, or how many, at most 200; with 0, control planes take workloads too
     #[arg(long, value_name = "N|ADDRESS,...", default_value = "2")]
     workers: Machines,
+    /// Take the machines from elsewhere; KIND is terraform-state, and FILE what `terraform state pull` writes
+    #[arg(long, num_args = 2, value_names = ["KIND", "FILE"], conflicts_with_all = ["control_planes", "workers"])]
+    from: Option<Vec<String>>,
     /// Log in to the machines as USER [default: what ~/.ssh/config says, or your own name]
     #[arg(long, value_name = "USER")]
     ssh_user: Option<String>,
@@ -74,7 +81,10 @@ impl std::str::FromStr for Machines {
 
 impl Machines {
     fn is_empty(&self) -> bool {
-        matches!(self, Machines::Count(0))
+        match self {
+            Machines::Count(count) => *count == 0,
+            Machines::Named(machines) => machines.is_empty(),
+        }
     }
 
     /// Lines of the inventory; those without a name are numbered after `stem`.
@@ -110,16 +120,45 @@ pub(super) fn supported(text: &str) -> Result<KubeVersion, String> {
 enum InitError {
     #[error("these machines make no cluster\n\n{0}\n")]
     Machines(String),
+    #[error("machines are not read from {0:?}; there is terraform-state")]
+    Kind(String),
+    #[error("cannot read {path}")]
+    Read { path: String, source: io::Error },
+    #[error("{path} says nothing of machines")]
+    State { path: String, source: StateError },
     #[error("{0} exists already")]
     Exists(Utf8PathBuf),
     #[error("cannot write {path}")]
     Write { path: Utf8PathBuf, source: io::Error },
 }
 
-pub fn run(args: InitArgs) -> Result<ExitCode, CommandError> {
+/// What the machines of an inventory are, and how they are reached.
+pub struct Fleet<'a> {
+    pub control_planes: &'a Machines,
+    pub workers: &'a Machines,
+    pub user: Option<&'a str>,
+    pub bastion: Option<&'a str>,
+}
+
+pub fn run(mut args: InitArgs) -> Result<ExitCode, CommandError> {
     let version = args.kubernetes_version.unwrap_or_else(default_version);
-    let user = args.ssh_user.as_deref();
-    let text = starter(&args.name, version, &args.control_planes, &args.workers, user);
+    let mut bastion = None;
+    if let Some([kind, path]) = args.from.as_deref() {
+        let found = read(kind, path)?;
+        for machine in &found.left_out {
+            eprintln!("warning: {machine} has no address in {path}, and is left out");
+        }
+        args.control_planes = Machines::Named(found.control_planes);
+        args.workers = Machines::Named(found.workers);
+        bastion = found.bastion;
+    }
+    let fleet = Fleet {
+        control_planes: &args.control_planes,
+        workers: &args.workers,
+        user: args.ssh_user.as_deref(),
+        bastion: bastion.as_deref(),
+    };
+    let text = starter(&args.name, version, &fleet);
     let origin = Origin { file: args.output.as_str(), base: Utf8Path::new("/"), home: None };
     if let Err(problems) = parse(text.as_bytes(), &origin) {
         return Err(CommandError::new(ErrorKind::Usage, InitError::Machines(problems.render(&text)))
@@ -149,6 +188,21 @@ pub fn run(args: InitArgs) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn read(kind: &str, path: &str) -> Result<FromState, CommandError> {
+    let usage = |error| CommandError::new(ErrorKind::Usage, error);
+    if kind != "terraform-state" {
+        return Err(usage(InitError::Kind(kind.to_owned())));
+    }
+    let path = path.to_owned();
+    let text =
+        std::fs::read(&path).map_err(|source| usage(InitError::Read { path: path.clone(), source }))?;
+    from_state(&text).map_err(|source| {
+        usage(InitError::State { path, source })
+            .hint("write the state into a file:\n    terraform state pull > state.json")
+            .hint("or give the addresses with --control-planes and --workers")
+    })
+}
+
 fn write(path: &Utf8Path, text: &str, force: bool) -> io::Result<()> {
     if !force {
         return OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes());
@@ -160,21 +214,21 @@ fn write(path: &Utf8Path, text: &str, force: bool) -> io::Result<()> {
 }
 
 /// The text of a starter inventory; with good machines it parses as it is.
-pub fn starter(
-    name: &ClusterName,
-    version: KubeVersion,
-    control_planes: &Machines,
-    workers: &Machines,
-    user: Option<&str>,
-) -> String {
+pub fn starter(name: &ClusterName, version: KubeVersion, fleet: &Fleet<'_>) -> String {
+    let Fleet { control_planes, workers, user, bastion } = fleet;
     let roles = if workers.is_empty() { "control-plane, worker" } else { "control-plane" };
     let hosts = control_planes.lines("cp", 10, roles) + &workers.lines("worker", 20, "worker");
-    let ssh = match user {
-        Some(user) => format!("ssh:\n  user: '{}'\n", user.replace('\'', "''")),
-        None => "# ssh:\n#   user: admin\n".to_owned(),
+    let known: Vec<String> = [("user", user), ("bastion", bastion)]
+        .into_iter()
+        .filter_map(|(key, value)| Some(format!("  {key}: '{}'\n", value.as_ref()?.replace('\'', "''"))))
+        .collect();
+    let ssh = match known.as_slice() {
+        [] => "# ssh:\n#   user: admin\n".to_owned(),
+        known => format!("ssh:\n{}", known.concat()),
     };
     // Comments under a map that is there belong to it; under one that is not they are its lines.
-    let more = if user.is_some() { "  # " } else { "#   " };
+    let more = if known.is_empty() { "#   " } else { "  # " };
+    let jump = if bastion.is_some() { String::new() } else { format!("{more}bastion: jump.example.org\n") };
     format!(
         "\
 # An inventory: the cluster as you want it. keelwright makes it so, and keeps it so:
@@ -192,8 +246,7 @@ kubernetes:
 
 # How hosts are reached. Without these, ~/.ssh/config and the SSH agent decide.
 {ssh}{more}key: ~/.ssh/id_ed25519
-{more}bastion: jump.example.org
-{more}sudo: passwordless
+{jump}{more}sudo: passwordless
 
 # A host's name becomes its node name; its address is how the other nodes reach it.
 # Roles: control-plane, worker, or both; etcd for a host of its own.
@@ -230,6 +283,11 @@ mod tests {
     use crate::plan::Goal;
     use crate::sim::{Faults, Simulation};
 
+    fn text_of(control_planes: &Machines, workers: &Machines, user: Option<&str>) -> String {
+        let name = ClusterName::parse("prod").unwrap();
+        starter(&name, default_version(), &Fleet { control_planes, workers, user, bastion: None })
+    }
+
     fn parsed(text: &str) -> Result<usize, String> {
         let origin = Origin { file: "x", base: Utf8Path::new("/"), home: Some(Utf8Path::new("/home/me")) };
         match parse(text.as_bytes(), &origin) {
@@ -241,14 +299,13 @@ mod tests {
 
     #[test]
     fn what_it_writes_parses_also_with_the_options_switched_on() {
-        let name = ClusterName::parse("prod").unwrap();
         for (control_planes, workers) in [(1, 0), (1, 2), (3, 2), (7, 200)] {
             let counts = (Machines::Count(control_planes), Machines::Count(workers));
-            let text = starter(&name, default_version(), &counts.0, &counts.1, None);
+            let text = text_of(&counts.0, &counts.1, None);
             assert_eq!(parsed(&text), Ok(usize::from(control_planes) + usize::from(workers)));
         }
         // Lines such as `# ssh:` and `#   user: admin` are YAML; sentences are not.
-        let text = starter(&name, default_version(), &Machines::Count(3), &Machines::Count(2), None);
+        let text = text_of(&Machines::Count(3), &Machines::Count(2), None);
         let body = text.split_once("version:").unwrap();
         let switched: String = body
             .1
@@ -264,10 +321,9 @@ mod tests {
 
     #[test]
     fn what_it_writes_for_real_machines_plans() {
-        let name = ClusterName::parse("prod").unwrap();
         let control_planes: Machines = "10.0.0.11,main=10.0.0.12,10.0.0.13".parse().unwrap();
         let workers: Machines = "db-1=10.0.0.21".parse().unwrap();
-        let text = starter(&name, default_version(), &control_planes, &workers, Some("admin"));
+        let text = text_of(&control_planes, &workers, Some("admin"));
         let origin = Origin { file: "x", base: Utf8Path::new("/"), home: None };
         let (inventory, _) =
             parse(text.as_bytes(), &origin).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -278,8 +334,30 @@ mod tests {
         assert!(!simulation.plan(Goal::Converge).unwrap().outline.unwrap().plan.is_empty());
 
         let control_planes: Machines = "2001:db8::11".parse().unwrap();
-        let text = starter(&name, default_version(), &control_planes, &Machines::Count(0), None);
+        let text = text_of(&control_planes, &Machines::Count(0), None);
         assert_eq!(parsed(&text), Ok(1));
+    }
+
+    #[test]
+    fn machines_of_a_terraform_state_plan_and_are_reached_over_its_bastion() {
+        let machine = |number: u8| (None, IpAddr::from([10, 0, 0, number]));
+        let control_planes = Machines::Named((1..=3).map(machine).collect());
+        for user in [None, Some("admin")] {
+            let fleet = Fleet {
+                control_planes: &control_planes,
+                workers: &Machines::Named(Vec::new()),
+                user,
+                bastion: Some("203.0.113.9"),
+            };
+            let text = starter(&ClusterName::parse("prod").unwrap(), default_version(), &fleet);
+            let origin = Origin { file: "x", base: Utf8Path::new("/"), home: None };
+            let (inventory, _) =
+                parse(text.as_bytes(), &origin).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            let ssh = &inventory.hosts["cp-1"].ssh;
+            assert_eq!(ssh.bastions[0].host, "203.0.113.9");
+            assert_eq!(ssh.user.as_deref(), user);
+            assert!(text.contains("roles: [control-plane, worker]"), "{text}");
+        }
     }
 
     #[test]
@@ -288,9 +366,8 @@ mod tests {
             assert!(text.parse::<Machines>().is_err(), "{text:?}");
         }
         // Two control planes, or one address twice: the inventory's own checks say so.
-        let name = ClusterName::parse("prod").unwrap();
         for control_planes in [Machines::Count(2), "10.0.0.1,10.0.0.1,10.0.0.2".parse().unwrap()] {
-            let text = starter(&name, default_version(), &control_planes, &Machines::Count(0), None);
+            let text = text_of(&control_planes, &Machines::Count(0), None);
             assert!(parsed(&text).is_err(), "{control_planes:?}");
         }
     }
