@@ -47,7 +47,7 @@ fn kubeadm_joins_a_worker_and_a_control_plane_to_the_oldest_minor() {
     kubeadm_joins("v1.34.4");
 }
 
-fn kubeadm_joins(version: &str) {
+fn kubeadm_joins(version: &'static str) {
     if skipped() {
         return;
     }
