@@ -139,9 +139,10 @@ impl Pipeline {
             Err(refusal) => return *refusal,
         };
         let wanted = self.states.ask_for_all(call);
+        let user_data = self.versions.take_out(call);
         let mut answer = call.forward(moto).await;
         absent::rewrite(call, &mut answer);
-        self.versions.rewrite(call, &mut answer);
+        self.versions.rewrite(call, user_data, &mut answer);
         leftovers::clear(call, moto, &mut self.states, delays, &mut answer).await;
         self.consistency.unlist(call, &mut answer);
         pages::cut(page.as_ref(), &mut answer);

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use keelwright::cloud::aws::look_up;
 use keelwright::cloud::roll::{Group, Groups as _, Limits, Roll, RollEvent};
+use keelwright::cloud::spec::desired;
 use keelwright::cloud::{PhysicalId, ResourceName};
 use keelwright::exec::SystemClock;
 
@@ -37,10 +39,12 @@ async fn a_new_template_makes_all_machines_anew_one_more_at_a_time() {
     once(&site, &wider, &wanted(&site, &wider).await, 2).await;
     assert_eq!(outdated(&api.group(&name).await.unwrap().unwrap()), 0);
 
-    let after = site.inventory(TYPE, &format!("{group}, max: 3, rootVolume: {{size: 77}}"));
-    let state = wanted(&site, &after).await;
+    let after = site.inventory(TYPE, &format!("{group}, max: 3"));
+    let mut lookups = look_up(&api, &after.aws).await.unwrap();
+    lookups.first_boots.insert("workers".to_owned(), "#!/bin/sh\n".to_owned());
+    let state = desired(&after, &lookups).unwrap();
     let plan = once(&site, &after, &state, 3).await;
-    assert!(lines(&plan)[0].starts_with("~ launch-template/workers (root"), "{:?}", lines(&plan));
+    assert!(lines(&plan)[0].starts_with("~ launch-template/workers (userData"), "{:?}", lines(&plan));
     let stale = api.group(&name).await.unwrap().unwrap();
     assert_eq!((outdated(&stale), ids(&stale)), (3, ids(&old)));
 

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::emulator::Cloud;
-use crate::emulator::fixtures::{instance, launch, subnet, template, vpc};
+use crate::emulator::fixtures::{IMAGE, instance, launch, subnet, template, vpc};
 use crate::emulator::proxy::Delays;
 
 #[tokio::test]
@@ -47,4 +47,35 @@ async fn an_instance_says_on_its_console_what_the_test_wants() {
     assert_eq!(said().await, "");
     cloud.proxy.set(|settings| settings.console = Box::new(|id| Some(format!("host key of {id}"))));
     assert_eq!(said().await, format!("host key of {id}"));
+}
+
+#[tokio::test]
+async fn a_later_version_of_a_template_has_its_user_data() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    let template = template(&client, "node", &[("LaunchTemplateData.UserData", "b25l")]).await;
+    let named = ("LaunchTemplateId", template.as_str());
+    let second = [
+        named,
+        ("LaunchTemplateData.UserData", "dHdv"),
+        ("LaunchTemplateData.ImageId", IMAGE),
+        ("LaunchTemplateData.InstanceType", "m6i.large"),
+    ];
+    client.ec2("CreateLaunchTemplateVersion", &second).await.ok();
+    let shown = client.ec2("DescribeLaunchTemplateVersions", &[named]).await.ok();
+    let mut shown = shown.all("userData");
+    shown.sort();
+    assert_eq!(shown, ["b25l", "dHdv"]);
+    client.ec2("ModifyLaunchTemplate", &[named, ("SetDefaultVersion", "2")]).await.ok();
+    let subnet = subnet(&client, &vpc(&client).await).await;
+    let group = [
+        ("AutoScalingGroupName", "nodes"),
+        ("MinSize", "1"),
+        ("MaxSize", "1"),
+        ("VPCZoneIdentifier", subnet.as_str()),
+        ("LaunchTemplate.LaunchTemplateId", template.as_str()),
+        ("LaunchTemplate.Version", "$Default"),
+    ];
+    client.scaling("CreateAutoScalingGroup", &group).await.ok();
+    assert_eq!(client.scaling("DescribeAutoScalingGroups", &[]).await.ok().all("InstanceId").len(), 1);
 }
