@@ -8,14 +8,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::clients::{start_api_client, stop_client};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NOTHING};
 use crate::lab::skip_reason;
 use crate::upgrade::{PASSED, everything_runs};
 
 const NODES: [&str; 5] = ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"];
-/// Steps that each run is let do before something happens to it.
-const STRIDE: usize = 1;
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 20;
 /// Longer than the connection's keep-alive.
 const CUT: Duration = Duration::from_secs(20);
 
@@ -33,6 +31,8 @@ enum Fault {
 struct Way {
     from: &'static str,
     passed: &'static [&'static str],
+    /// Steps that each run is let do before something happens to it: fewer where there are fewer.
+    stride: usize,
 }
 
 const TO: &str = "v1.37.1";
@@ -46,13 +46,13 @@ impl Way {
 
 #[test]
 fn an_upgrade_goes_on_after_kills_cuts_and_reboots() {
-    upgraded_through_faults(&Way { from: "v1.36.4", passed: &[] });
+    upgraded_through_faults(&Way { from: "v1.36.4", passed: &[], stride: 0 });
 }
 
 #[test]
 #[ignore = "builds three more versions: make e2e"]
 fn an_upgrade_over_three_minors_goes_on_after_kills_cuts_and_reboots() {
-    upgraded_through_faults(&Way { from: "v1.34.4", passed: &PASSED });
+    upgraded_through_faults(&Way { from: "v1.34.4", passed: &PASSED, stride: 1 });
 }
 
 fn upgraded_through_faults(way: &Way) {
@@ -67,7 +67,7 @@ fn upgraded_through_faults(way: &Way) {
     cluster.upgrade_to(TO);
     a_poisoned_image_is_put_back(&cluster, way);
     a_poisoned_flag_is_put_back(&cluster, way);
-    let hit = disturbed_again_and_again(&mut cluster);
+    let hit = disturbed_again_and_again(&mut cluster, way.stride);
     let time = cluster.apply();
     eprintln!(
         "from {} to {TO} after {hit} faults; the last apply took {:.1} s",
@@ -123,7 +123,7 @@ fn only_cp_2_fails(cluster: &Cluster, way: &Way) {
 }
 
 /// Each run gets a little further than the one before. Returns how many were disturbed.
-fn disturbed_again_and_again(cluster: &mut Cluster) -> usize {
+fn disturbed_again_and_again(cluster: &mut Cluster, stride: usize) -> usize {
     let seed = std::env::var("KEELWRIGHT_E2E_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("KEELWRIGHT_E2E_SEED={seed}");
@@ -134,10 +134,13 @@ fn disturbed_again_and_again(cluster: &mut Cluster) -> usize {
         // The client that must be able to tell what was acknowledged is on the worker.
         let hosts = if matches!(fault, Fault::Reboot) { &NODES[..3] } else { &NODES[..] };
         let host = hosts[random.random_range(0..hosts.len())];
-        let after = Duration::from_millis(random.random_range(0..8_000));
+        // A run looks for two seconds before its first step.
+        let range = if stride == 0 { 2_000..5_000 } else { 0..8_000 };
+        let after = Duration::from_millis(random.random_range(range));
         let mut apply = cluster.start_apply();
-        match apply.get_to(STRIDE, after) {
-            None => hit += 1,
+        match apply.get_to(stride, after) {
+            // Before its first step there is nothing to disturb.
+            None => hit += usize::from(apply.running() != NOTHING),
             Some(status) if status.success() => return hit,
             // The machine that lost its power just now is not back yet: say so and try again, as anybody would.
             Some(status) => {
@@ -145,10 +148,10 @@ fn disturbed_again_and_again(cluster: &mut Cluster) -> usize {
                 continue;
             }
         }
-        eprintln!("{fault:?} {host} {} ms after {STRIDE} steps, in {}", after.as_millis(), apply.running());
+        eprintln!("{fault:?} {host} {} ms after {stride} steps, in {}", after.as_millis(), apply.running());
         happen(cluster, fault, host);
-        // What was disturbed goes on by itself if it can; one more step, and the next round begins.
-        let more = apply.done() + usize::from(!matches!(fault, Fault::Kill));
+        // What was disturbed goes on by itself if it can; a little further, and the next round begins.
+        let more = apply.done() + if matches!(fault, Fault::Kill) { 0 } else { stride };
         let status = apply.kill_at(more);
         eprintln!("    {status} with {} steps done", apply.done());
     }
