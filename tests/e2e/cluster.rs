@@ -29,9 +29,6 @@ fn keelwright() -> Command {
     command
 }
 
-/// Where a run is that has begun no step yet.
-pub const NOTHING: &str = "nothing";
-
 pub struct Cluster {
     pub lab: Lab,
     pub version: &'static str,
@@ -333,7 +330,7 @@ impl Apply {
         let text = self.text();
         let begun = |line: &&str| line.split_whitespace().nth(1) == Some("start");
         let last = text.lines().rfind(begun).and_then(|line| line.split_whitespace().nth(2));
-        last.unwrap_or(NOTHING).to_owned()
+        last.unwrap_or("nothing").to_owned()
     }
 
     /// Kills it with SIGKILL when so many steps are done, unless it ends before that.
