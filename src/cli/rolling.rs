@@ -87,12 +87,11 @@ fn makes_another(plan: &InfraPlan, group: &str) -> bool {
     })
 }
 
-/// Rolls one group after the other, and takes nodes out of the cluster whose machines have gone.
+/// Rolls one group after the other.
 pub(super) async fn roll(site: &Site, operation: &Operation) -> Result<(), CommandError> {
     let nodes = ClusterNodes(Arc::clone(&operation.adapters.kube));
     // Without a mirror the machines of groups are nobody's nodes.
     let join = matches!(site.inventory.delivery(), Delivery::Mirror { .. });
-    let mut members = BTreeSet::new();
     for group in &site.inventory.aws.worker_groups {
         let name = name_of(group);
         let events = |event| {
@@ -108,14 +107,8 @@ pub(super) async fn roll(site: &Site, operation: &Operation) -> Result<(), Comma
             events: &events,
         };
         roll.roll(&name, &Limits::from(group)).await.map_err(roll_error)?;
-        let now = site.api.group(&name).await.map_err(cloud_error)?;
-        members.extend(now.into_iter().flat_map(|group| group.members).map(|member| member.id));
     }
-    if join {
-        nodes.forget_all_but(&members).await.map_err(|error| roll_error(RollError::Nodes(error)))
-    } else {
-        Ok(())
-    }
+    Ok(())
 }
 
 fn line(name: &ResourceName, event: &RollEvent) -> Option<String> {
@@ -155,23 +148,6 @@ impl ClusterNodes {
     async fn list(&self) -> Result<Vec<Value>, NodesError> {
         Ok(self.0.list("v1", "Node").await?)
     }
-
-    async fn delete(&self, goes: impl Fn(&PhysicalId, &Value) -> bool) -> Result<(), NodesError> {
-        for node in self.list().await? {
-            if machine_of(&node).is_some_and(|id| goes(&id, &node)) {
-                let name = &node["metadata"]["name"];
-                self.0
-                    .delete(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}))
-                    .await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Nodes that are not ready, and whose machines none of the groups has.
-    async fn forget_all_but(&self, members: &BTreeSet<PhysicalId>) -> Result<(), NodesError> {
-        self.delete(|id, node| !node_is_ready(node) && !members.contains(id)).await
-    }
 }
 
 impl Nodes for ClusterNodes {
@@ -187,7 +163,13 @@ impl Nodes for ClusterNodes {
             if gone.is_empty() {
                 return Ok(());
             }
-            self.delete(|id, _| gone.contains(id)).await
+            let nodes = self.list().await?;
+            for node in nodes.iter().filter(|node| machine_of(node).is_some_and(|id| gone.contains(&id))) {
+                let name = &node["metadata"]["name"];
+                let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
+                self.0.delete(&object).await?;
+            }
+            Ok(())
         })
     }
 }
