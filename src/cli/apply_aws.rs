@@ -11,7 +11,7 @@ use serde_json::json;
 use super::apply::{ApplyArgs, PlanArgs, ask, block_on, converge, json, look, show as show_hosts};
 use super::operation::{ClusterArgs, Operation, artifacts, known_hosts, lock, system_clock};
 use super::rolling::{ToRoll, roll, to_roll};
-use super::site::{Keys, Site, Survey};
+use super::site::{BOOT, Keys, Site, Survey};
 use super::view::OutputFormat;
 use super::{CommandError, ErrorKind};
 use crate::cloud::hold::{Allowed, changes_templates, held, hold, hold_templates};
@@ -26,8 +26,6 @@ use crate::inventory::{AwsInventory, HostName};
 use crate::plan::Goal;
 use crate::state::Vault;
 
-/// For how long a machine that was just started may be silent.
-const BOOT: Duration = Duration::from_secs(10 * 60);
 /// Between two attempts to reach it.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Waits for the machine's first boot to be over, and says whether etcd's volume is where it has to be.

@@ -26,8 +26,8 @@ use crate::state::files;
 
 /// Host keys that machines said on their consoles, which do not keep them for ever.
 const HOST_KEYS_FILE: &str = "host-keys.json";
-/// For how long a new machine may take to boot and to say its host keys.
-const BOOT: Duration = Duration::from_secs(10 * 60);
+/// For how long a machine that was just started may be silent, on its console and over SSH.
+pub(super) const BOOT: Duration = Duration::from_secs(10 * 60);
 /// Between two looks at a console.
 const PAUSE: Duration = Duration::from_secs(3);
 
