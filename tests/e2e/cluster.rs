@@ -176,7 +176,7 @@ impl Cluster {
             assert!(status.success(), "apply: {status}\n{}", apply.text());
             return None;
         }
-        apply.kill_at(0);
+        apply.kill();
         Some(apply.done())
     }
 
@@ -188,7 +188,7 @@ impl Cluster {
         let log = self.lab.directory().join("apply.log");
         let errors = std::fs::File::create(&log).unwrap();
         let child = self.command(&all).stderr(errors).stdout(Stdio::null()).spawn().unwrap();
-        Apply { child, log }
+        Apply { child, log, begun: 0 }
     }
 
     /// As [`Cluster::on`], and how long it took.
@@ -318,6 +318,8 @@ const STEP_DEADLINE: Duration = Duration::from_secs(600);
 pub struct Apply {
     child: Child,
     log: PathBuf,
+    /// The steps that had begun when [`Apply::begin_more`] was asked last.
+    begun: usize,
 }
 
 impl Apply {
@@ -325,44 +327,56 @@ impl Apply {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The step that was begun last.
-    pub fn running(&self) -> String {
+    /// The third words of the lines whose second word is this.
+    fn steps(&self, what: &str) -> Vec<String> {
         let text = self.text();
-        let begun = |line: &&str| line.split_whitespace().nth(1) == Some("start");
-        let last = text.lines().rfind(begun).and_then(|line| line.split_whitespace().nth(2));
-        last.unwrap_or("nothing").to_owned()
+        let words = text.lines().map(|line| line.split_whitespace().skip(1));
+        words
+            .filter_map(
+                |mut words| if words.next()? == what { words.next().map(str::to_owned) } else { None },
+            )
+            .collect()
     }
 
-    /// Kills it with SIGKILL when so many steps are done, unless it ends before that.
-    pub fn kill_at(&mut self, steps: usize) -> ExitStatus {
-        let deadline = Instant::now() + STEP_DEADLINE;
-        loop {
-            assert!(Instant::now() < deadline, "apply stands still:\n{}", self.text());
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            if self.done() >= steps {
-                self.child.kill().unwrap();
-                return self.child.wait().unwrap();
-            }
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+    /// The step that was begun last.
+    pub fn running(&self) -> String {
+        self.steps("start").pop().unwrap_or_else(|| "nothing".to_owned())
     }
 
     /// The steps that are done.
     pub fn done(&self) -> usize {
-        let is_done = |line: &&str| line.split_whitespace().nth(1) == Some("done");
-        self.text().lines().filter(is_done).count()
+        self.steps("done").len()
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) -> ExitStatus {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap()
+    }
+
+    /// Waits until so many more steps have begun than when this was asked before, and a while longer; Some: it has
+    /// ended before.
+    pub fn begin_more(&mut self, steps: usize, after: Duration) -> Option<ExitStatus> {
+        let wanted = self.begun + steps;
+        let ended = self.wait_until(|apply| apply.steps("start").len() >= wanted, after);
+        self.begun = self.steps("start").len();
+        ended
     }
 
     /// Waits until so many steps are done, and a while longer; Some: it has ended before.
     pub fn get_to(&mut self, steps: usize, after: Duration) -> Option<ExitStatus> {
+        self.wait_until(|apply| apply.done() >= steps, after)
+    }
+
+    fn wait_until(&mut self, wanted: impl Fn(&Self) -> bool, after: Duration) -> Option<ExitStatus> {
         let mut deadline = None;
+        let limit = Instant::now() + STEP_DEADLINE;
         while deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            assert!(Instant::now() < limit, "apply stands still:\n{}", self.text());
             if let Some(status) = self.child.try_wait().unwrap() {
                 return Some(status);
             }
-            if deadline.is_none() && self.done() >= steps {
+            if deadline.is_none() && wanted(self) {
                 deadline = Some(Instant::now() + after);
             }
             std::thread::park_timeout(Duration::from_millis(20));

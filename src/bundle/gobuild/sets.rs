@@ -10,13 +10,14 @@ pub struct ModuleSet {
 }
 
 macro_rules! module_set {
-    ($name:literal) => {
+    ($name:literal $(, $file:literal)*) => {
         ModuleSet {
             name: $name,
             files: &[
                 ("go.mod", include_str!(concat!("../gomod/", $name, "/go.mod"))),
                 ("go.sum", include_str!(concat!("../gomod/", $name, "/go.sum"))),
                 ("tools.go", include_str!(concat!("../gomod/", $name, "/tools.go"))),
+                $(($file, include_str!(concat!("../gomod/", $file))),)*
             ],
         }
     };
@@ -25,10 +26,10 @@ macro_rules! module_set {
 /// Every set there is.
 pub const SETS: &[ModuleSet] = &[
     module_set!("containerd-v2.3.3"),
-    module_set!("coredns-v1.12.1"),
-    module_set!("coredns-v1.13.1"),
-    module_set!("coredns-v1.14.2"),
-    module_set!("coredns-v1.14.6"),
+    module_set!("coredns-v1.12.1", "coredns/main.go"),
+    module_set!("coredns-v1.13.1", "coredns/main.go"),
+    module_set!("coredns-v1.14.2", "coredns/main.go"),
+    module_set!("coredns-v1.14.6", "coredns/main.go"),
     module_set!("crictl-v1.36.0"),
     module_set!("etcd-v3.5.35"),
     module_set!("etcd-v3.6.5"),
