@@ -12,6 +12,7 @@ mod mint;
 mod observe;
 pub mod record;
 mod resolve;
+pub mod shared;
 pub mod snapshots;
 pub mod vault;
 
