@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::local::LocalProcesses;
 use super::operation::{ClusterArgs, Operation, plan_error};
+use super::state::ClusterState;
 use super::view::{OutputFormat, View};
 use super::{CommandError, ErrorKind, apply_aws};
 use crate::exec::cycle::desired_objects;
@@ -95,15 +96,18 @@ pub struct ResetArgs {
 
 /// Runs `keelwright plan`.
 pub fn run_plan(args: PlanArgs) -> Result<ExitCode, CommandError> {
-    let inventory = match args.cluster.inventory.wanted()? {
-        Wanted::Hosts(_) if args.terraform.is_some() => {
-            let error = "the machines in this inventory are not made by keelwright, so there is nothing for Terraform";
-            return Err(CommandError::new(ErrorKind::Usage, error));
-        }
+    let wanted = args.cluster.inventory.wanted()?;
+    if matches!(wanted, Wanted::Hosts(_)) && args.terraform.is_some() {
+        let error =
+            "the machines in this inventory are not made by keelwright, so there is nothing for Terraform";
+        return Err(CommandError::new(ErrorKind::Usage, error));
+    }
+    let state = ClusterState::look(&args.cluster, wanted.name(), wanted.state())?;
+    let inventory = match wanted {
         Wanted::Hosts(inventory) => *inventory,
-        Wanted::Aws(inventory) => return apply_aws::plan(&args, *inventory),
+        Wanted::Aws(inventory) => return apply_aws::plan(&args, *inventory, &state),
     };
-    let operation = Operation::observe_on(&args.cluster, inventory)?;
+    let operation = Operation::observe_on(&args.cluster, inventory, &state)?;
     let outline = block_on(look(&operation, Goal::Converge))??;
     match args.output {
         OutputFormat::Json => println!("{}", json(&outline.plan)?),
@@ -124,15 +128,16 @@ pub(super) fn show(args: &PlanArgs, outline: &Outline) {
 
 /// Runs `keelwright apply`.
 pub fn run_apply(args: ApplyArgs) -> Result<ExitCode, CommandError> {
-    let inventory = match args.cluster.inventory.wanted()? {
+    let wanted = args.cluster.inventory.wanted()?;
+    let inventory = match wanted {
         Wanted::Hosts(inventory) => *inventory,
         Wanted::Aws(inventory) => return apply_aws::apply(&args, *inventory),
     };
     let saved = args.plan.as_deref().map(read_saved).transpose()?;
     let founding = saved.as_ref().and_then(|plan| plan.founding.as_ref());
-    let operation = Operation::open_on(&args.cluster, inventory, founding)?;
-    let lock = operation.lock()?;
-    block_on(converge(&args, &operation, saved, lock.epoch()))?
+    let state = ClusterState::hold(&args.cluster, &inventory.name, inventory.state.as_ref())?;
+    let operation = Operation::open_on(&args.cluster, inventory, &state, founding)?;
+    block_on(converge(&args, &operation, saved))?
 }
 
 /// Looks, shows, asks, runs, and sums up.
@@ -140,7 +145,6 @@ pub(super) async fn converge(
     args: &ApplyArgs,
     operation: &Operation,
     saved: Option<Plan>,
-    epoch: u64,
 ) -> Result<ExitCode, CommandError> {
     let view = View::new(args.output);
     let goal = if args.prefetch { Goal::Prefetch } else { Goal::Converge };
@@ -155,22 +159,21 @@ pub(super) async fn converge(
     if !outline.plan.is_empty() && !args.yes && args.plan.is_none() {
         ask()?;
     }
-    let outcome = run(&args.cluster, operation, &outline, &view, epoch).await?;
+    let outcome = run(&args.cluster, operation, &outline, &view).await?;
     finish(operation, &outline, &outcome)
 }
 
 /// Runs `keelwright reset`.
 pub fn run_reset(args: ResetArgs) -> Result<ExitCode, CommandError> {
-    let operation = Operation::open(&args.cluster, None)?;
+    let operation = Operation::open(&args.cluster)?;
     if args.confirm != operation.inventory.name.as_str() {
         let text = format!("--confirm {} does not name cluster {}", args.confirm, operation.inventory.name);
         return Err(CommandError::new(ErrorKind::Refused, text));
     }
-    let lock = operation.lock()?;
     let view = View::new(args.output);
     block_on(async {
         let outline = look(&operation, Goal::Reset).await?;
-        let outcome = run(&args.cluster, &operation, &outline, &view, lock.epoch()).await?;
+        let outcome = run(&args.cluster, &operation, &outline, &view).await?;
         let code = finish(&operation, &outline, &outcome)?;
         if code == ExitCode::SUCCESS {
             // What is installed next is another cluster; its members must never take the old ones for theirs.
@@ -271,13 +274,12 @@ async fn run(
     operation: &Operation,
     outline: &Outline,
     view: &View,
-    epoch: u64,
 ) -> Result<Outcome, CommandError> {
     if outline.plan.is_empty() {
         return Ok(Outcome::default());
     }
     operation.remember_hosts()?;
-    let (journal, _) = Journal::open(&operation.directory).map_err(failed)?;
+    let (journal, _) = Journal::open(operation.state.home()).map_err(failed)?;
     let journal = Mutex::new(journal);
     let events = |event: Event| {
         view.show(&event);
@@ -298,6 +300,7 @@ async fn run(
     let local = LocalProcesses { directory: args.inventory.directory()? };
     let clock = SystemClock::default();
     let ports = Ports {
+        fence: operation.state.fence(),
         remote: operation.adapters.remote.as_ref(),
         kube: operation.adapters.kube.as_ref(),
         etcd: operation.adapters.etcd.as_ref(),
@@ -312,7 +315,7 @@ async fn run(
         policy: &operation.inventory.policy,
         os: outline.os.clone(),
         bundles: operation.directories(),
-        epoch,
+        epoch: operation.state.epoch(),
     };
     let (stop, stopped) = watch::channel(false);
     let interrupt = tokio::spawn(async move {

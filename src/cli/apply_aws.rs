@@ -9,9 +9,10 @@ use camino::Utf8Path;
 use serde_json::json;
 
 use super::apply::{ApplyArgs, PlanArgs, ask, block_on, converge, json, look, show as show_hosts};
-use super::operation::{ClusterArgs, Operation, artifacts, known_hosts, lock, system_clock};
+use super::operation::{ClusterArgs, Operation, artifacts, known_hosts, system_clock};
 use super::rolling::{ToRoll, roll, to_roll};
 use super::site::{BOOT, Keys, Site, Survey};
+use super::state::ClusterState;
 use super::view::OutputFormat;
 use super::{CommandError, ErrorKind};
 use crate::cloud::hold::{Allowed, changes_templates, held, hold, hold_templates};
@@ -55,13 +56,17 @@ fn refused(error: ApplyError) -> CommandError {
 }
 
 /// Shows what would change in the cloud and, where the machines are there, on them.
-pub(super) fn plan(args: &PlanArgs, inventory: AwsInventory) -> Result<ExitCode, CommandError> {
+pub(super) fn plan(
+    args: &PlanArgs,
+    inventory: AwsInventory,
+    state: &ClusterState,
+) -> Result<ExitCode, CommandError> {
     if args.output_plan.is_some() {
         return Err(CommandError::new(ErrorKind::Usage, ApplyError::SavedPlan)
             .hint("apply shows the same and asks:\n    keelwright apply"));
     }
     let bundles = artifacts(&imagined(&inventory), &args.cluster.inventory.inventory)?;
-    let site = block_on(Site::connect(&args.cluster, inventory))?.with_bundles(bundles);
+    let site = block_on(Site::connect(inventory, state))?.with_bundles(bundles);
     let survey = block_on(site.survey())??;
     if let Some(directory) = &args.terraform {
         return write_terraform(directory, &site, &survey);
@@ -74,7 +79,7 @@ pub(super) fn plan(args: &PlanArgs, inventory: AwsInventory) -> Result<ExitCode,
     }
     let hosts = if survey.has_machines() {
         let cluster = block_on(site.cluster(&survey, Keys::AsKnown))??;
-        let operation = Operation::observe_on(&args.cluster, cluster)?;
+        let operation = Operation::observe_on(&args.cluster, cluster, state)?;
         Some(block_on(look(&operation, Goal::Converge))??)
     } else {
         None
@@ -117,13 +122,14 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
     }
     // What is missing on this machine is told before anything is made.
     let bundles = artifacts(&imagined(&inventory), &args.cluster.inventory.inventory)?;
-    let lock = lock(&args.cluster.state_directory(inventory.name()))?;
-    let site = block_on(Site::connect(&args.cluster, inventory))?.with_bundles(bundles);
-    let mut allowed = Allowed { members: members(&args.cluster, &site)?, one_may_stop: false };
+    let state = ClusterState::hold(&args.cluster, inventory.name(), inventory.state())?;
+    let site = block_on(Site::connect(inventory, &state))?.with_bundles(bundles);
+    let mut allowed = Allowed { members: members(&args.cluster, &site, &state)?, one_may_stop: false };
     if args.prefetch {
         // Nothing is made in the cloud before the maintenance window either.
-        let operation = Operation::open(&args.cluster, None)?;
-        return block_on(converge(args, &operation, None, lock.epoch()))?;
+        let cluster = block_on(site.cluster_now())??;
+        let operation = Operation::open_on(&args.cluster, cluster, &state, None)?;
+        return block_on(converge(args, &operation, None))?;
     }
     // In a cluster that is not there yet nobody can come too early.
     let mut hosts_are_wanted = allowed.members.is_empty();
@@ -147,9 +153,9 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
         let groups_wait = survey.groups_wait;
         let survey = block_on(carried_out(&site, survey, &infra))??;
         let cluster = block_on(site.cluster(&survey, Keys::Await))??;
-        let operation = Operation::open_on(&args.cluster, cluster, None)?;
+        let operation = Operation::open_on(&args.cluster, cluster, &state, None)?;
         block_on(await_machines(&operation, &started))??;
-        let code = block_on(converge(args, &operation, None, lock.epoch()))??;
+        let code = block_on(converge(args, &operation, None))??;
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
@@ -164,7 +170,7 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
         if let Some(why) = block_on(unwell(&operation))?? {
             return Err(refused(ApplyError::NotSpared { hosts: waits, why }));
         }
-        let now = Allowed { members: members(&args.cluster, &site)?, one_may_stop: true };
+        let now = Allowed { members: members(&args.cluster, &site, &state)?, one_may_stop: true };
         if now == allowed && infra.steps.is_empty() {
             let why = "they are still members of it".to_owned();
             return Err(refused(ApplyError::NotSpared { hosts: waits, why }));
@@ -200,13 +206,17 @@ async fn carried_out(site: &Site, survey: Survey, plan: &InfraPlan) -> Result<Su
 }
 
 /// Hosts that are, or may be, members of a cluster that is there.
-fn members(args: &ClusterArgs, site: &Site) -> Result<BTreeSet<HostName>, CommandError> {
+fn members(
+    args: &ClusterArgs,
+    site: &Site,
+    state: &ClusterState,
+) -> Result<BTreeSet<HostName>, CommandError> {
     let failed = |error| CommandError::new(ErrorKind::Failed, error);
     let name = site.inventory.name();
-    let directory = args.state_directory(name);
-    let vault = Vault::observe(&directory, &args.identity(), name, system_clock()).map_err(failed)?;
+    let home = state.home();
+    let vault = Vault::observe(home, &args.identity(), name, system_clock()).map_err(failed)?;
     match vault.facts(std::iter::empty()).etcd_established {
-        true => Ok(known_hosts(&directory)?.into_keys().collect()),
+        true => Ok(known_hosts(home)?.into_keys().collect()),
         false => Ok(BTreeSet::new()),
     }
 }

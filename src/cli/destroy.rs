@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use super::apply::block_on;
-use super::operation::{ClusterArgs, lock, system_clock};
+use super::operation::{ClusterArgs, system_clock};
 use super::site::Site;
+use super::state::ClusterState;
 use super::{CommandError, ErrorKind};
 use crate::cloud::permissions::actions;
 use crate::cloud::resource::DesiredState;
@@ -40,7 +41,8 @@ enum DestroyError {
 
 /// Runs the command.
 pub fn run(args: DestroyArgs) -> Result<ExitCode, CommandError> {
-    let inventory = match args.cluster.inventory.wanted()? {
+    let wanted = args.cluster.inventory.wanted()?;
+    let inventory = match wanted {
         Wanted::Aws(inventory) => *inventory,
         Wanted::Hosts(_) => {
             return Err(CommandError::new(ErrorKind::Usage, DestroyError::NotOurs)
@@ -59,10 +61,10 @@ pub fn run(args: DestroyArgs) -> Result<ExitCode, CommandError> {
         }
         given => given.is_some(),
     };
-    let directory = args.cluster.state_directory(&name);
     // Nothing is written for somebody who only looks.
-    let _lock = confirmed.then(|| lock(&directory)).transpose()?;
-    let site = block_on(Site::connect(&args.cluster, inventory))?;
+    let open = if confirmed { ClusterState::hold } else { ClusterState::look };
+    let state = open(&args.cluster, &name, inventory.state())?;
+    let site = block_on(Site::connect(inventory, &state))?;
     let survey = block_on(site.survey())??;
     let plan = site.plan(&survey, &DesiredState::new())?;
     if !confirmed {
@@ -73,7 +75,7 @@ pub fn run(args: DestroyArgs) -> Result<ExitCode, CommandError> {
     block_on(site.foretell(&actions(&plan)))??;
     block_on(site.carry_out(&plan, &survey.observed, true))??;
     block_on(site.forget_join())??;
-    forget(&args.cluster, &site)?;
+    forget(&args.cluster, &site, &state)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -87,16 +89,15 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError
 }
 
 /// The next cluster of this name is another one: nobody's hosts, no etcd, other host keys.
-fn forget(args: &ClusterArgs, site: &Site) -> Result<(), CommandError> {
+fn forget(args: &ClusterArgs, site: &Site, state: &ClusterState) -> Result<(), CommandError> {
     site.forget_keys()?;
-    let name = site.inventory.name();
-    let directory = args.state_directory(name);
-    super::operation::forget_all_hosts(&directory)?;
-    if !directory.join(crate::state::vault::VAULT_FILE).exists() {
+    super::operation::forget_all_hosts(state.home())?;
+    if state.is_new().map_err(failed)? {
         return Ok(());
     }
     let identity = Identity::load(&args.identity()).map_err(failed)?;
-    if let Some(vault) = Vault::open(&directory, &identity, name, system_clock()).map_err(failed)? {
+    let name = site.inventory.name();
+    if let Some(vault) = Vault::open(state.home(), &identity, name, system_clock()).map_err(failed)? {
         vault.renew_etcd_token().map_err(failed)?;
     }
     Ok(())

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::apply::block_on;
 use super::operation::{ClusterArgs, Reach};
+use super::state::ClusterState;
 use super::view::OutputFormat;
 use super::{CommandError, ErrorKind};
 use crate::exec::{KubeApi, SystemClock, take_snapshot};
@@ -90,15 +91,16 @@ async fn oldest_kubelet(kube: &dyn KubeApi) -> Option<KubeVersion> {
 }
 
 fn list(args: &SnapshotsArgs) -> Result<ExitCode, CommandError> {
-    let inventory = args.cluster.load()?;
-    let kept = snapshots::list(&args.cluster.state_directory(&inventory.name)).map_err(failed)?;
+    let wanted = args.cluster.inventory.wanted()?;
+    let state = ClusterState::look(&args.cluster, wanted.name(), wanted.state())?;
+    let kept = snapshots::list(state.home()).map_err(failed)?;
     match args.output {
         OutputFormat::Json => println!("{}", Value::from_iter(kept.iter().map(as_json))),
         OutputFormat::Human => {
             println!("{:<21} {:<9} {:>10}  FILE", "TAKEN", "VERSION", "SIZE");
             for snapshot in &kept {
                 let (taken, size) = (date(snapshot.taken), size(snapshot.bytes));
-                println!("{taken:<21} {:<9} {size:>10}  {}", snapshot.version, snapshot.path);
+                println!("{taken:<21} {:<9} {size:>10}  {}", snapshot.version, snapshot.place);
             }
         }
     }
@@ -108,7 +110,7 @@ fn list(args: &SnapshotsArgs) -> Result<ExitCode, CommandError> {
 fn as_json(snapshot: &KeptSnapshot) -> Value {
     json!({
         "taken": date(snapshot.taken), "version": snapshot.version, "bytes": snapshot.bytes,
-        "file": snapshot.path,
+        "file": snapshot.place,
     })
 }
 

@@ -25,6 +25,7 @@ mod rehearse_view;
 mod rolling;
 mod secret_prompt;
 mod site;
+mod state;
 pub mod status;
 pub mod view;
 

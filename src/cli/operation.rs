@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 
 use super::adapters::{self, Adapters};
 use super::inventory::InventoryArg;
+use super::state::ClusterState;
 use super::{CommandError, ErrorKind, authorities};
 use crate::blueprint::cluster::{Manifests, read_manifests, wanted_manifests};
 use crate::bundle::{self, manifest_texts};
@@ -21,11 +22,11 @@ use crate::plan::upgrade::{NoPath, UpgradeError};
 use crate::plan::{Goal, PlanError};
 use crate::release::catalog::SUPPORTED;
 use crate::release::{Arch, BundleManifest, KubeVersion, Minor};
-use crate::state::vault::{Clock, PREVIOUS_FILE, VAULT_FILE};
-use crate::state::{Identity, RunLock, Vault, VaultError, files, harden_process};
+use crate::state::vault::Clock;
+use crate::state::{Home, Identity, Vault, VaultError, harden_process};
 
 /// Hosts this state directory has ever worked on, so that one dropped from the inventory is found.
-const HOSTS_FILE: &str = "hosts.json";
+pub(super) const HOSTS_FILE: &str = "hosts.json";
 
 /// Flags of every command that works on a cluster.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,15 +51,21 @@ pub struct ReachArgs {
 }
 
 impl ClusterArgs {
-    /// The cluster on its machines: those in the inventory, or those that are in the cloud now.
-    pub fn load(&self) -> Result<Inventory, CommandError> {
-        match self.inventory.wanted()? {
-            Wanted::Hosts(inventory) => Ok(*inventory),
-            Wanted::Aws(wanted) => super::site::cluster_now(self, *wanted),
-        }
+    /// The cluster on its machines, for a command that only looks.
+    pub fn look(&self) -> Result<(Inventory, ClusterState), CommandError> {
+        let wanted = self.inventory.wanted()?;
+        let state = ClusterState::look(self, wanted.name(), wanted.state())?;
+        Ok((cluster_of(wanted, &state)?, state))
     }
 
-    /// Where the cluster's sealed keys, journal, lock and snapshots are.
+    /// The same for a command that changes things.
+    pub fn hold(&self) -> Result<(Inventory, ClusterState), CommandError> {
+        let wanted = self.inventory.wanted()?;
+        let state = ClusterState::hold(self, wanted.name(), wanted.state())?;
+        Ok((cluster_of(wanted, &state)?, state))
+    }
+
+    /// Where the cluster's sealed keys, journal, lock and snapshots are, unless operators share them.
     pub fn state_directory(&self, cluster: &ClusterName) -> Utf8PathBuf {
         self.reach.state.clone().unwrap_or_else(|| {
             let beside = self.inventory.inventory.parent().unwrap_or(Utf8Path::new("."));
@@ -71,6 +78,14 @@ impl ClusterArgs {
             let home = std::env::var("HOME").unwrap_or_else(|_| "/root".to_owned());
             Utf8PathBuf::from(home).join(".config/keelwright/identity.txt")
         })
+    }
+}
+
+/// On the machines of the inventory, or on those that are in the cloud now.
+fn cluster_of(wanted: Wanted, state: &ClusterState) -> Result<Inventory, CommandError> {
+    match wanted {
+        Wanted::Hosts(inventory) => Ok(*inventory),
+        Wanted::Aws(wanted) => super::site::cluster_now(*wanted, state),
     }
 }
 
@@ -88,7 +103,7 @@ pub struct SshArgs {
 /// A command at work on one cluster.
 pub struct Operation {
     pub inventory: Inventory,
-    pub directory: Utf8PathBuf,
+    pub state: ClusterState,
     pub vault: Arc<Vault>,
     pub bundles: BTreeMap<Arch, BundleManifest>,
     pub bundle_directories: BTreeMap<Arch, Utf8PathBuf>,
@@ -106,44 +121,53 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError
 }
 
 impl Operation {
-    /// For a command that changes things: makes the vault of a new cluster, with the identity that a saved
-    /// plan was made for.
-    pub fn open(args: &ClusterArgs, founding: Option<&Founding>) -> Result<Self, CommandError> {
-        Self::open_on(args, args.load()?, founding)
+    /// For a command that changes things: makes the vault of a new cluster.
+    pub fn open(args: &ClusterArgs) -> Result<Self, CommandError> {
+        let (inventory, state) = args.hold()?;
+        Self::open_on(args, inventory, &state, None)
     }
 
-    /// The same for an inventory that has been read.
+    /// The same for an inventory that has been read; a new vault gets the identity that a saved plan was made for.
     pub fn open_on(
         args: &ClusterArgs,
         inventory: Inventory,
+        state: &ClusterState,
         founding: Option<&Founding>,
     ) -> Result<Self, CommandError> {
-        Self::with_vault(args, inventory, |directory, identity, cluster, clock| {
+        Self::with_vault(args, inventory, state, |home, identity, cluster, clock| {
             let identity = Identity::load_or_create(identity)?;
-            Vault::open_or_create(directory, &identity, cluster, clock, founding)
+            Vault::open_or_create(home, &identity, cluster, clock, founding)
         })
     }
 
     /// For a command that only looks: leaves nothing behind, also where there is no cluster yet.
     pub fn observe(args: &ClusterArgs) -> Result<Self, CommandError> {
-        Self::observe_on(args, args.load()?)
+        let (inventory, state) = args.look()?;
+        Self::observe_on(args, inventory, &state)
     }
 
     /// The same for an inventory that has been read.
-    pub fn observe_on(args: &ClusterArgs, inventory: Inventory) -> Result<Self, CommandError> {
-        Self::with_vault(args, inventory, Vault::observe)
+    pub fn observe_on(
+        args: &ClusterArgs,
+        inventory: Inventory,
+        state: &ClusterState,
+    ) -> Result<Self, CommandError> {
+        Self::with_vault(args, inventory, state, |home, identity, cluster, clock| {
+            Vault::observe(home, identity, cluster, clock)
+        })
     }
 
     /// Opens the vault and the bundles, and takes the operator's own CAs in.
     fn with_vault(
         args: &ClusterArgs,
         inventory: Inventory,
-        open: impl FnOnce(&Utf8Path, &Utf8Path, &ClusterName, Clock) -> Result<Vault, VaultError>,
+        state: &ClusterState,
+        open: impl FnOnce(&Home, &Utf8Path, &ClusterName, Clock) -> Result<Vault, VaultError>,
     ) -> Result<Self, CommandError> {
         harden_process().map_err(failed)?;
-        let directory = args.state_directory(&inventory.name);
         let clock = system_clock();
-        let vault = Arc::new(open(&directory, &args.identity(), &inventory.name, clock).map_err(failed)?);
+        let vault = open(state.home(), &args.identity(), &inventory.name, clock).map_err(failed)?;
+        let vault = Arc::new(vault);
         authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
         let (bundles, bundle_directories) = open_bundles(&inventory)?;
         let (mut passing, mut passing_directories) = (BTreeMap::new(), BTreeMap::new());
@@ -152,11 +176,11 @@ impl Operation {
             passing_directories.insert(version, directories);
         }
         let manifests = open_manifests(&inventory, &bundles, &bundle_directories, &args.inventory.inventory)?;
-        let dropped = dropped_hosts(&directory, &inventory)?;
+        let dropped = dropped_hosts(state.home(), &inventory)?;
         let adapters = adapters::connect(&inventory, &dropped, &vault, &args.reach.ssh)?;
         Ok(Operation {
             inventory,
-            directory,
+            state: state.clone(),
             vault,
             bundles,
             bundle_directories,
@@ -166,11 +190,6 @@ impl Operation {
             dropped,
             adapters,
         })
-    }
-
-    /// Takes the state directory for this run; another run is refused and named.
-    pub fn lock(&self) -> Result<RunLock, CommandError> {
-        lock(&self.directory)
     }
 
     /// Looks at everything and plans.
@@ -210,7 +229,7 @@ impl Operation {
         let mut hosts = self.dropped.clone();
         hosts.extend(self.inventory.hosts.clone());
         let bytes = serde_json::to_vec_pretty(&hosts).map_err(failed)?;
-        files::replace(&self.directory.join(HOSTS_FILE), &bytes).map_err(failed)
+        self.state.home().replace(HOSTS_FILE, &bytes).map_err(failed)
     }
 
     /// Forgets hosts that have been taken out.
@@ -219,7 +238,7 @@ impl Operation {
         hosts.extend(self.inventory.hosts.clone());
         hosts.retain(|name, _| !gone.contains(name));
         let bytes = serde_json::to_vec_pretty(&hosts).map_err(failed)?;
-        files::replace(&self.directory.join(HOSTS_FILE), &bytes).map_err(failed)
+        self.state.home().replace(HOSTS_FILE, &bytes).map_err(failed)
     }
 }
 
@@ -228,40 +247,34 @@ pub struct Reach {
     pub inventory: Inventory,
     pub vault: Arc<Vault>,
     pub adapters: Adapters,
-    /// Held while the command runs.
-    _lock: RunLock,
+    /// Its lock is held while the command runs.
+    _state: ClusterState,
 }
 
 impl Reach {
-    /// Takes the state directory for this run and opens the vault; connects to nothing yet.
+    /// Takes the state for this run and opens the vault; connects to nothing yet.
     pub fn open(args: &ClusterArgs) -> Result<Self, CommandError> {
         harden_process().map_err(failed)?;
-        let inventory = args.load()?;
-        let directory = args.state_directory(&inventory.name);
-        let is_new = ![VAULT_FILE, PREVIOUS_FILE].iter().any(|name| directory.join(name).exists());
-        if is_new {
-            let text = format!("{directory} has no keys of cluster {}", inventory.name);
+        // Where there is nothing, a lock would be the first thing that is.
+        let wanted = args.inventory.wanted()?;
+        let looked = ClusterState::look(args, wanted.name(), wanted.state())?;
+        if looked.is_new().map_err(failed)? {
+            let text = format!("{} has no keys of cluster {}", looked.place(), wanted.name());
             return Err(CommandError::new(ErrorKind::Usage, text)
                 .hint("its first `keelwright apply` makes them; name another state directory with --state"));
         }
-        let lock = lock(&directory)?;
+        let (inventory, state) = args.hold()?;
         let identity = Identity::load(&args.identity()).map_err(failed)?;
-        let vault = Vault::open_or_create(&directory, &identity, &inventory.name, system_clock(), None);
+        let vault = Vault::open_or_create(state.home(), &identity, &inventory.name, system_clock(), None);
         let vault = Arc::new(vault.map_err(failed)?);
-        let dropped = dropped_hosts(&directory, &inventory)?;
+        let dropped = dropped_hosts(state.home(), &inventory)?;
         let adapters = adapters::connect(&inventory, &dropped, &vault, &args.reach.ssh)?;
-        Ok(Reach { inventory, vault, adapters, _lock: lock })
+        Ok(Reach { inventory, vault, adapters, _state: state })
     }
 }
 
 pub(super) fn system_clock() -> Clock {
     Arc::new(|| jiff::Timestamp::now().as_second())
-}
-
-pub(super) fn lock(directory: &Utf8Path) -> Result<RunLock, CommandError> {
-    let now = jiff::Timestamp::now().as_second();
-    RunLock::acquire(directory, &whoami(), std::process::id(), now)
-        .map_err(|error| CommandError::new(ErrorKind::Refused, error))
 }
 
 /// What a planning error means to the operator.
@@ -298,13 +311,6 @@ fn passing_bundles(minors: &[Minor]) -> String {
         format!("    keelwright bundle --kubernetes-version {} --only control-plane", release.default_patch)
     });
     format!("collect what they need:\n{}", commands.collect::<Vec<_>>().join("\n"))
-}
-
-fn whoami() -> String {
-    let user =
-        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{user}@{}", host.trim())
 }
 
 pub(super) type Bundles = (BTreeMap<Arch, BundleManifest>, BTreeMap<Arch, Utf8PathBuf>);
@@ -410,25 +416,25 @@ struct BundleError {
 }
 
 pub(super) fn dropped_hosts(
-    directory: &Utf8Path,
+    home: &Home,
     inventory: &Inventory,
 ) -> Result<BTreeMap<HostName, Host>, CommandError> {
-    let mut hosts = known_hosts(directory)?;
+    let mut hosts = known_hosts(home)?;
     hosts.retain(|name, _| !inventory.hosts.contains_key(name));
     Ok(hosts)
 }
 
 /// There are no hosts any more.
-pub(super) fn forget_all_hosts(directory: &Utf8Path) -> Result<(), CommandError> {
-    if !directory.exists() {
-        return Ok(());
+pub(super) fn forget_all_hosts(home: &Home) -> Result<(), CommandError> {
+    match home.read(HOSTS_FILE).map_err(failed)? {
+        Some(_) => home.replace(HOSTS_FILE, b"{}").map_err(failed),
+        None => Ok(()),
     }
-    files::replace(&directory.join(HOSTS_FILE), b"{}").map_err(failed)
 }
 
 /// Hosts that a run has touched and that have not been taken out since.
-pub(super) fn known_hosts(directory: &Utf8Path) -> Result<BTreeMap<HostName, Host>, CommandError> {
-    let bytes = files::read_optional(&directory.join(HOSTS_FILE)).map_err(failed)?;
+pub(super) fn known_hosts(home: &Home) -> Result<BTreeMap<HostName, Host>, CommandError> {
+    let bytes = home.read(HOSTS_FILE).map_err(failed)?;
     bytes.map_or(Ok(BTreeMap::new()), |bytes| serde_json::from_slice(&bytes).map_err(failed))
 }
 

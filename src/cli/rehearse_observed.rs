@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::apply::block_on;
 use super::operation::{self, ClusterArgs, Operation, plan_error};
+use super::state::ClusterState;
 use super::{CommandError, ErrorKind, adapters, authorities};
 use crate::blueprint::cluster::Manifests;
 use crate::exec::{VaultView as _, list_upgrade};
@@ -53,11 +54,12 @@ impl Bundles {
 pub(super) fn replica(
     args: &ClusterArgs,
     inventory: Inventory,
+    state: &ClusterState,
     bundles: Bundles,
     faults: Faults,
 ) -> Result<Replica, CommandError> {
     let Bundles { wanted, passing, manifests, played } = bundles;
-    let operation = observe(args, inventory, &wanted, &passing, &manifests)?;
+    let operation = observe(args, inventory, state, &wanted, &passing, &manifests)?;
     let look = block_on(operation.look(Goal::Converge))??;
     let real = look.outline.map_err(plan_error)?;
     let target = operation.inventory.version.minor();
@@ -87,22 +89,22 @@ pub(super) fn replica(
 fn observe(
     args: &ClusterArgs,
     inventory: Inventory,
+    state: &ClusterState,
     bundles: &BTreeMap<Arch, BundleManifest>,
     passing: &Passing,
     manifests: &Manifests,
 ) -> Result<Operation, CommandError> {
     let failed = |error: crate::state::VaultError| CommandError::new(ErrorKind::Failed, error);
     harden_process().map_err(|error| CommandError::new(ErrorKind::Failed, error))?;
-    let directory = args.state_directory(&inventory.name);
     let clock = operation::system_clock();
-    let vault = Vault::observe(&directory, &args.identity(), &inventory.name, clock).map_err(failed)?;
+    let vault = Vault::observe(state.home(), &args.identity(), &inventory.name, clock).map_err(failed)?;
     let vault = Arc::new(vault);
     authorities::take_in(&inventory.pki, &vault, jiff::Timestamp::now().as_second())?;
-    let dropped = operation::dropped_hosts(&directory, &inventory)?;
+    let dropped = operation::dropped_hosts(state.home(), &inventory)?;
     let adapters = adapters::connect(&inventory, &dropped, &vault, &args.reach.ssh)?;
     Ok(Operation {
         inventory,
-        directory,
+        state: state.clone(),
         vault,
         bundles: bundles.clone(),
         bundle_directories: BTreeMap::new(),

@@ -62,10 +62,11 @@ fn from_observed(args: &RehearseArgs, target: KubeVersion) -> Result<ExitCode, C
         return Err(CommandError::new(ErrorKind::Usage, UpgradeRehearsalError::Hosts));
     }
     let cluster = cluster_args(args);
-    let inventory = Inventory { version: target, ..cluster.load()? };
+    let (inventory, state) = cluster.look()?;
+    let inventory = Inventory { version: target, ..inventory };
     let bundles = Bundles::find(&inventory, &cluster)?;
     let played = bundles.played.clone();
-    let mut replica = replica(&cluster, inventory, bundles, args.random_faults())?;
+    let mut replica = replica(&cluster, inventory, &state, bundles, args.random_faults())?;
     let from = lowest(&mut replica.simulation).unwrap_or(target);
     let head = format!(
         "Rehearsal of an upgrade from {from} as it was observed, {}",

@@ -4,10 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
-
 use super::apply::block_on;
-use super::operation::ClusterArgs;
+use super::state::ClusterState;
 use super::{CommandError, ErrorKind};
 use crate::cloud::aws::{AwsCloud, LookupError, look_up};
 use crate::cloud::host_keys::host_keys;
@@ -22,10 +20,9 @@ use crate::cloud::{PhysicalId, ResourceName, show};
 use crate::exec::{Clock as _, SystemClock};
 use crate::inventory::{AwsInventory, Delivery, Inventory};
 use crate::release::{Arch, BundleManifest};
-use crate::state::files;
 
 /// Host keys that machines said on their consoles, which do not keep them for ever.
-const HOST_KEYS_FILE: &str = "host-keys.json";
+pub(super) const HOST_KEYS_FILE: &str = "host-keys.json";
 /// For how long a machine that was just started may be silent, on its console and over SSH.
 pub(super) const BOOT: Duration = Duration::from_secs(10 * 60);
 /// Between two looks at a console.
@@ -35,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 pub(super) struct Site {
     pub inventory: AwsInventory,
     pub api: AwsCloud,
-    directory: Utf8PathBuf,
+    state: ClusterState,
     pub clock: SystemClock,
     /// What workers are made of, where a command makes some.
     bundles: BTreeMap<Arch, BundleManifest>,
@@ -101,16 +98,9 @@ pub(super) fn cloud_error(error: CloudError) -> CommandError {
 }
 
 /// The cluster on the machines that there are, for commands that change none.
-pub(super) fn cluster_now(args: &ClusterArgs, inventory: AwsInventory) -> Result<Inventory, CommandError> {
-    let region = inventory.aws.region.clone();
-    let site = block_on(Site::connect(args, inventory))?;
-    let survey = block_on(site.survey())??;
-    if !survey.has_machines() {
-        let cluster = site.inventory.name().to_string();
-        return Err(CommandError::new(ErrorKind::Refused, SiteError::NoMachines { cluster, region })
-            .hint("make them:\n    keelwright apply"));
-    }
-    block_on(site.cluster(&survey, Keys::AsKnown))?
+pub(super) fn cluster_now(inventory: AwsInventory, state: &ClusterState) -> Result<Inventory, CommandError> {
+    let site = block_on(Site::connect(inventory, state))?;
+    block_on(site.cluster_now())?
 }
 
 impl Survey {
@@ -121,10 +111,21 @@ impl Survey {
 
 impl Site {
     /// Calls nobody yet.
-    pub async fn connect(args: &ClusterArgs, inventory: AwsInventory) -> Self {
+    pub async fn connect(inventory: AwsInventory, state: &ClusterState) -> Self {
         let api = AwsCloud::connect(inventory.name().as_str(), &inventory.aws).await;
-        let directory = args.state_directory(inventory.name());
-        Site { inventory, api, directory, clock: SystemClock::default(), bundles: BTreeMap::new() }
+        let (state, clock) = (state.clone(), SystemClock::default());
+        Site { inventory, api, state, clock, bundles: BTreeMap::new() }
+    }
+
+    /// The cluster on the machines that there are, for who changes none.
+    pub async fn cluster_now(&self) -> Result<Inventory, CommandError> {
+        let survey = self.survey().await?;
+        if !survey.has_machines() {
+            let (cluster, region) = (self.inventory.name().to_string(), self.inventory.aws.region.clone());
+            return Err(CommandError::new(ErrorKind::Refused, SiteError::NoMachines { cluster, region })
+                .hint("make them:\n    keelwright apply"));
+        }
+        self.cluster(&survey, Keys::AsKnown).await
     }
 
     /// The same, for a command that makes workers.
@@ -249,8 +250,8 @@ impl Site {
 
     /// The host keys of all machines, remembered from then on: a console forgets.
     async fn keys(&self, observed: &Observed, keys: Keys) -> Result<HostKeys, CommandError> {
-        let path = self.directory.join(HOST_KEYS_FILE);
-        let known = files::read_optional(&path).map_err(failed)?;
+        let home = self.state.home();
+        let known = home.read(HOST_KEYS_FILE).map_err(failed)?;
         let known: HostKeys =
             known.map_or(Ok(BTreeMap::new()), |bytes| serde_json::from_slice(&bytes)).map_err(failed)?;
         // With an authority of host certificates nobody needs the keys themselves.
@@ -268,9 +269,9 @@ impl Site {
                 now.insert(found.id.clone(), keys);
             }
         }
-        if now != known && self.directory.exists() {
+        if now != known && home.directory().exists() {
             let bytes = serde_json::to_vec_pretty(&now).map_err(failed)?;
-            files::replace(&path, &bytes).map_err(failed)?;
+            home.replace(HOST_KEYS_FILE, &bytes).map_err(failed)?;
         }
         Ok(now)
     }
@@ -310,9 +311,6 @@ impl Site {
 
     /// Nothing of the cluster's is left: neither are keys of its machines.
     pub fn forget_keys(&self) -> Result<(), CommandError> {
-        match std::fs::remove_file(self.directory.join(HOST_KEYS_FILE)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(()),
-        }
+        self.state.home().remove(HOST_KEYS_FILE).map_err(failed)
     }
 }

@@ -2,17 +2,18 @@
 //! no more hosts at once than the policy allows. A failure stops what depends on it and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::StreamExt as _;
 use futures::future::Either;
 use futures::stream::FuturesUnordered;
+use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::event::Event;
-use super::ports::{Etcd, KubeApi, LocalCommands, PortError, Remote, SecretSource, Snapshots};
+use super::ports::{Etcd, Fence, KubeApi, LocalCommands, PortError, Remote, SecretSource, Snapshots};
 use super::step::run_step;
 use crate::blueprint::OsFamily;
 use crate::inventory::{HostName, Policy};
@@ -30,19 +31,29 @@ pub trait Clock: Send + Sync {
     fn wait<'a>(&'a self, duration: Duration) -> futures::future::BoxFuture<'a, ()>;
 }
 
-/// The process's own monotonic clock.
+/// The time since the machine booted, with the time that it slept: who holds a lock for a minute must know that an hour
+/// has gone by.
 #[derive(Debug)]
-pub struct SystemClock(Instant);
+pub struct SystemClock(Duration);
 
 impl Default for SystemClock {
     fn default() -> Self {
-        SystemClock(Instant::now())
+        SystemClock(since_boot())
     }
+}
+
+fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::CLOCK_MONOTONIC;
+    // invariant: the system has this clock.
+    clock_gettime(clock).map(Duration::from).unwrap_or_default()
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
-        self.0.elapsed()
+        since_boot().saturating_sub(self.0)
     }
 
     fn wait<'a>(&'a self, duration: Duration) -> futures::future::BoxFuture<'a, ()> {
@@ -52,6 +63,7 @@ impl Clock for SystemClock {
 
 /// Everything a run touches.
 pub struct Ports<'a> {
+    pub fence: &'a dyn Fence,
     pub remote: &'a dyn Remote,
     pub kube: &'a dyn KubeApi,
     pub etcd: &'a dyn Etcd,

@@ -67,6 +67,25 @@ impl RemoteError {
     }
 }
 
+/// Whether this run may still change anything, or somebody else has taken over.
+pub trait Fence: Send + Sync {
+    /// Asked before anything is changed.
+    ///
+    /// # Errors
+    /// Who has taken over, or why nobody knows.
+    fn check(&self) -> BoxFuture<'_, Result<(), PortError>>;
+}
+
+/// Of a run whose lock ends only with its process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFence;
+
+impl Fence for NoFence {
+    fn check(&self) -> BoxFuture<'_, Result<(), PortError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 /// Machines, by name.
 pub trait Remote: Send + Sync {
     /// Runs a read-only script (POSIX sh text) with `stdin`, as root, and returns its stdout.

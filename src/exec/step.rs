@@ -56,6 +56,7 @@ async fn run_actions(
     let mut actions = actions;
     let mut scripts = 0;
     while let Some(first) = actions.first() {
+        ports.fence.check().await.map_err(|error| failure(error.to_string()))?;
         if runs_on_host(&first.action) {
             let count = actions.iter().take_while(|planned| runs_on_host(&planned.action)).count();
             let (batch, rest) = actions.split_at(count);

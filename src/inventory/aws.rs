@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, HostName};
-use super::model::{CountOrShare, Delivery, Host, Inventory, SelfJoin, Ssh, Taint};
+use super::model::{CountOrShare, Delivery, Host, Inventory, SelfJoin, SharedState, Ssh, Taint};
 use super::network::NetworkPlugin;
 use crate::release::{Arch, KubeVersion};
 
@@ -266,6 +266,11 @@ pub struct AwsInventory {
 }
 
 impl AwsInventory {
+    /// As [`Wanted::state`].
+    pub fn state(&self) -> Option<&SharedState> {
+        self.cluster.state.as_ref()
+    }
+
     /// The cluster on machines that are there. `names` are those of the API for clients outside, the one that
     /// they are to use first; nodes reach the API servers by themselves.
     pub fn on(&self, hosts: BTreeMap<HostName, Host>, names: &[String]) -> Inventory {
@@ -326,6 +331,23 @@ pub enum Wanted {
     /// A cluster on machines that somebody else made.
     Hosts(Box<Inventory>),
     Aws(Box<AwsInventory>),
+}
+
+impl Wanted {
+    pub fn name(&self) -> &ClusterName {
+        match self {
+            Wanted::Hosts(inventory) => &inventory.name,
+            Wanted::Aws(inventory) => inventory.name(),
+        }
+    }
+
+    /// Where operators share the cluster's state; None: a directory of each.
+    pub fn state(&self) -> Option<&SharedState> {
+        match self {
+            Wanted::Hosts(inventory) => inventory.state.as_ref(),
+            Wanted::Aws(inventory) => inventory.state(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,23 @@ pub struct Inventory {
     /// Where nodes that come by themselves find what they join with; None: there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_join: Option<SelfJoin>,
+    /// Where operators share the cluster's state; None: a directory of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<SharedState>,
+}
+
+/// A place in an S3 bucket, and who may reach it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedState {
+    pub bucket: String,
+    /// What the names of objects begin with, without the slash at the end.
+    pub prefix: String,
+    pub region: String,
+    /// Of the operator's AWS configuration; None: what the environment names.
+    pub profile: Option<String>,
+    /// An ARN.
+    pub assume_role: Option<String>,
 }
 
 /// A place in AWS' Parameter Store.

@@ -188,8 +188,22 @@ shapes! {
         /// Manifests applied after the cluster is up.
         addons: Option<Vec<AddonShape>>,
         policy: Option<PolicyShape>,
+        /// Where operators share keys, lock and journal. Default: a directory beside the inventory, of one operator.
+        state: Option<StateShape>,
         /// Your own commands around hosts, waves and hops of an upgrade.
         hooks: Option<Vec<upgrade::HookShape>>,
+    }
+    StateShape {
+        /// An S3 bucket that is there.
+        bucket: String,
+        /// What names of objects begin with. Default: the cluster's name.
+        prefix: Option<String>,
+        /// Default: aws.region; needed where the inventory has none.
+        region: Option<String>,
+        /// Default: aws.profile, else what the environment names.
+        profile: Option<String>,
+        /// The ARN of a role to assume. Default: aws.assumeRole.
+        assume_role: Option<String>,
     }
     Metadata {
         /// The cluster's name, one DNS label.

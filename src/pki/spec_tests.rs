@@ -58,6 +58,7 @@ pub(crate) fn inventory(hosts: Vec<Host>) -> Inventory {
         addons: vec![],
         hooks: Vec::new(),
         self_join: None,
+        state: None,
         policy: Policy {
             parallelism: 10,
             max_unavailable: CountOrShare::Count(1),

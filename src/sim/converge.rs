@@ -19,7 +19,7 @@ use super::vault::{EPOCH, SimVault, leaks};
 use super::world::World;
 use crate::blueprint::cluster::Manifests;
 use crate::exec::cycle::desired_objects;
-use crate::exec::ports::PortError;
+use crate::exec::ports::{NoFence, PortError};
 use crate::exec::{Cycle, DesiredObjects, Event, Look, Outcome, Ports, Setting, VaultView as _, execute};
 use crate::facts::Observed;
 use crate::inventory::{Host, HostName, Inventory};
@@ -237,6 +237,7 @@ impl Simulation {
     async fn execute(&self, outline: &Outline) -> Outcome {
         let events = |event: Event| self.hear(event);
         let ports = Ports {
+            fence: &NoFence,
             remote: &self.ports,
             kube: &self.ports,
             etcd: &self.ports,

@@ -9,7 +9,8 @@ use age::x25519;
 use camino::{Utf8Path, Utf8PathBuf};
 use zeroize::Zeroizing;
 
-use super::files::{self, FileError, failed, private_directory, sync_directory_of};
+use super::files::{FileError, failed, private_directory, sync_directory_of};
+use super::home::{Home, HomeError};
 
 /// The file in a state directory that lists who may open its vault.
 pub const RECIPIENTS_FILE: &str = "recipients.txt";
@@ -25,8 +26,10 @@ pub enum IdentityError {
     NotIdentity { path: Utf8PathBuf, line: usize },
     #[error("{path} holds no age identity")]
     NoIdentity { path: Utf8PathBuf },
-    #[error("{path} line {line} is not an age recipient (age1…)")]
-    NotRecipient { path: Utf8PathBuf, line: usize },
+    #[error("{file} line {line} is not an age recipient (age1…)")]
+    NotRecipient { file: String, line: usize },
+    #[error(transparent)]
+    Home(#[from] HomeError),
 }
 
 /// One or more age X25519 identities of a person or a robot.
@@ -122,18 +125,16 @@ fn content_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// Everybody who may open the vault in `directory`: its `recipients.txt`, and always oneself.
-pub(super) fn recipients(
-    directory: &Utf8Path,
-    identity: &Identity,
-) -> Result<Vec<x25519::Recipient>, IdentityError> {
-    let path = directory.join(RECIPIENTS_FILE);
+/// Everybody who may open the vault at `home`: its `recipients.txt`, and always oneself.
+pub(super) fn recipients(home: &Home, identity: &Identity) -> Result<Vec<x25519::Recipient>, IdentityError> {
     let mut all: Vec<x25519::Recipient> = identity.own_recipients().collect();
-    let Some(bytes) = files::read_optional(&path)? else { return Ok(all) };
+    let Some(bytes) = home.read(RECIPIENTS_FILE)? else { return Ok(all) };
     let text = String::from_utf8_lossy(&bytes);
     for (index, line) in content_lines(&text) {
-        let recipient: x25519::Recipient =
-            line.parse().map_err(|_| IdentityError::NotRecipient { path: path.clone(), line: index + 1 })?;
+        let recipient: x25519::Recipient = line.parse().map_err(|_| IdentityError::NotRecipient {
+            file: home.address(RECIPIENTS_FILE),
+            line: index + 1,
+        })?;
         if !all.iter().any(|known| known.to_string() == recipient.to_string()) {
             all.push(recipient);
         }
@@ -142,14 +143,13 @@ pub(super) fn recipients(
 }
 
 /// Writes the first `recipients.txt`, so that whoever saves next seals the vault for its maker too.
-pub(super) fn begin_recipients(directory: &Utf8Path, identity: &Identity) -> Result<(), IdentityError> {
-    let path = directory.join(RECIPIENTS_FILE);
-    if files::read_optional(&path)?.is_none() {
+pub(super) fn begin_recipients(home: &Home, identity: &Identity) -> Result<(), IdentityError> {
+    if home.read(RECIPIENTS_FILE)?.is_none() {
         let text = format!(
             "# Who may open vault.age: one age recipient a line. Takes effect when the vault is next written.\n{}\n",
             identity.recipient()
         );
-        files::replace(&path, text.as_bytes())?;
+        home.replace(RECIPIENTS_FILE, text.as_bytes())?;
     }
     Ok(())
 }
@@ -157,6 +157,7 @@ pub(super) fn begin_recipients(directory: &Utf8Path, identity: &Identity) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::files;
     use crate::state::files::tests::{Scratch, mode};
 
     #[test]
@@ -197,6 +198,9 @@ mod tests {
         assert!(matches!(Identity::load(&path), Err(IdentityError::NoIdentity { .. })));
         let me = Identity::generate();
         files::replace(&scratch.0.join(RECIPIENTS_FILE), b"age1nonsense\n").unwrap();
-        assert!(matches!(recipients(&scratch.0, &me), Err(IdentityError::NotRecipient { line: 1, .. })));
+        assert!(matches!(
+            recipients(&Home::local(&scratch.0), &me),
+            Err(IdentityError::NotRecipient { line: 1, .. })
+        ));
     }
 }

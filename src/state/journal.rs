@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use super::files::{self, FileError, failed, sync_directory_of};
+use super::home::Home;
 use super::record::{self, JournalDamage, Link, Record};
 
 /// The journal's file in a state directory.
@@ -30,8 +31,8 @@ pub enum JournalError {
 }
 
 /// A journal open for appending. Whoever opens it holds the [`super::RunLock`].
-#[derive(Debug)]
 pub struct Journal {
+    home: Home,
     path: Utf8PathBuf,
     file: File,
     last: Link,
@@ -40,10 +41,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or makes the journal in `directory`, cuts off what a crash left half written, and
+    /// Opens or makes the journal at `home`, cuts off what a crash left half written, and
     /// returns what was recorded before.
-    pub fn open(directory: &Utf8Path) -> Result<(Self, Vec<Record>), JournalError> {
-        let path = directory.join(JOURNAL_FILE);
+    pub fn open(home: impl Into<Home>) -> Result<(Self, Vec<Record>), JournalError> {
+        let home = home.into();
+        let path = home.directory().join(JOURNAL_FILE);
         let mut file = files::open_private(&path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed("read", &path))?;
@@ -56,7 +58,7 @@ impl Journal {
         file.sync_all().map_err(failed("sync", &path))?;
         sync_directory_of(&path)?;
         let number = parsed.records.len() as u64;
-        Ok((Journal { path, file, last: parsed.last, number, broken: false }, parsed.records))
+        Ok((Journal { home, path, file, last: parsed.last, number, broken: false }, parsed.records))
     }
 
     /// Reads the journal without changing it; empty when there is none.
@@ -79,6 +81,9 @@ impl Journal {
         self.file.write_all(line.as_bytes()).map_err(failed("write", &self.path))?;
         self.file.sync_data().map_err(failed("sync", &self.path))?;
         self.broken = false;
+        if let Some(share) = self.home.share() {
+            share.note(&line);
+        }
         self.last = link;
         self.number += 1;
         Ok(self.number)

@@ -2,28 +2,26 @@
 
 use camino::Utf8Path;
 
-use super::files;
+use super::home::Home;
 use super::identity::Identity;
 use super::vault::{Access, Clock, VAULT_FILE, Vault, VaultError};
 use crate::inventory::ClusterName;
 
 impl Vault {
-    /// Opens the vault in `directory` with the identity at `identity`. Where there is none yet, the answer
+    /// Opens the vault at `home` with the identity at `identity`. Where there is none yet, the answer
     /// is the empty vault that a first `apply` would begin with, in memory.
     pub fn observe(
-        directory: &Utf8Path,
+        home: impl Into<Home>,
         identity: &Utf8Path,
         cluster: &ClusterName,
         clock: Clock,
     ) -> Result<Self, VaultError> {
-        let known = if files::read_optional(&directory.join(VAULT_FILE))?.is_some() {
-            Identity::load(identity)?
-        } else {
-            Identity::generate()
-        };
-        let (mut vault, access) = match Self::open(directory, &known, cluster, Clock::clone(&clock))? {
+        let home = home.into();
+        let known =
+            if home.read(VAULT_FILE)?.is_some() { Identity::load(identity)? } else { Identity::generate() };
+        let (mut vault, access) = match Self::open(&home, &known, cluster, Clock::clone(&clock))? {
             Some(vault) => (vault, Access::Look),
-            None => (Self::unwritten(directory, &known, cluster, clock)?, Access::Proposal),
+            None => (Self::unwritten(home, &known, cluster, clock)?, Access::Proposal),
         };
         vault.access = access;
         Ok(vault)

@@ -7,6 +7,7 @@ use age::stream::StreamWriter;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::files::{self, FileError, failed, open_private, private_directory, sync_directory_of};
+use super::home::{Home, HomeError};
 use super::vault::{Access, Vault, VaultError, port_error};
 use crate::exec::ports::{PortError, SnapshotDraft, Snapshots};
 use crate::release::KubeVersion;
@@ -29,7 +30,8 @@ const SYNC_EVERY: usize = 64 << 20;
 /// A snapshot that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptSnapshot {
-    pub path: Utf8PathBuf,
+    /// Its path, or its address where operators share it.
+    pub place: String,
     /// Seconds since 1970.
     pub taken: i64,
     /// What the cluster ran.
@@ -38,18 +40,34 @@ pub struct KeptSnapshot {
     pub bytes: u64,
 }
 
-/// The snapshots in a state directory, oldest first. What has another name than [`Vault`] gives is left out.
-pub fn list(directory: &Utf8Path) -> Result<Vec<KeptSnapshot>, FileError> {
-    let directory = directory.join(SNAPSHOTS_DIRECTORY);
-    let mut found = Vec::new();
+/// The snapshots of a cluster, oldest first. What has another name than [`Vault`] gives is left out.
+///
+/// # Errors
+/// [`HomeError`] when they cannot be listed.
+pub fn list(home: &Home) -> Result<Vec<KeptSnapshot>, HomeError> {
+    let kept = |name: &str, bytes: u64| {
+        let (taken, version) = name.strip_suffix(DATABASE).and_then(parse_stem)?;
+        let place = home.address(&format!("{SNAPSHOTS_DIRECTORY}/{name}"));
+        Some(KeptSnapshot { place, taken, version, bytes })
+    };
+    Ok(files_of(home)?.iter().filter_map(|(name, bytes)| kept(name, *bytes)).collect())
+}
+
+/// Names and sizes of all files in the directory of snapshots, sorted.
+fn files_of(home: &Home) -> Result<Vec<(String, u64)>, HomeError> {
+    if let Some(share) = home.share() {
+        let prefix = format!("{SNAPSHOTS_DIRECTORY}/");
+        let short = |(name, bytes): (String, u64)| Some((name.strip_prefix(&prefix)?.to_owned(), bytes));
+        return Ok(share.list(&prefix)?.into_iter().filter_map(short).collect());
+    }
+    let directory = home.directory().join(SNAPSHOTS_DIRECTORY);
+    let mut all = Vec::new();
     for name in names(&directory)? {
         let path = directory.join(&name);
-        if let Some((taken, version)) = name.strip_suffix(DATABASE).and_then(parse_stem) {
-            let bytes = fs::metadata(&path).map_err(failed("read", &path))?.len();
-            found.push(KeptSnapshot { path, taken, version, bytes });
-        }
+        let bytes = fs::metadata(&path).map_err(failed("read", &path))?.len();
+        all.push((name, bytes));
     }
-    Ok(found)
+    Ok(all)
 }
 
 /// The names in a directory, sorted; none, when it is not there.
@@ -93,7 +111,7 @@ impl Snapshots for Vault {
 
 impl Vault {
     fn begin_draft(&self, stem: &str) -> Result<Draft, VaultError> {
-        let directory = self.directory().join(SNAPSHOTS_DIRECTORY);
+        let directory = self.home().directory().join(SNAPSHOTS_DIRECTORY);
         private_directory(&directory)?;
         for name in
             names(&directory)?.iter().filter(|name| name.starts_with('.') && name.ends_with(TEMPORARY))
@@ -105,6 +123,7 @@ impl Vault {
         let temporary = directory.join(format!(".{stem}{DATABASE}{TEMPORARY}"));
         let file = open_private(&temporary)?;
         let mut draft = Draft {
+            home: self.home().clone(),
             vault_target: directory.join(format!("{stem}{VAULT}")),
             vault: self.sealed(),
             file: file.try_clone().map_err(failed("open", &temporary))?,
@@ -125,6 +144,7 @@ impl Vault {
 
 /// A snapshot under a temporary name.
 struct Draft {
+    home: Home,
     target: Utf8PathBuf,
     temporary: Utf8PathBuf,
     vault_target: Utf8PathBuf,
@@ -147,7 +167,7 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), FileError> {
+    fn finish(&mut self) -> Result<(), HomeError> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         let kept = (|| {
             writer.finish().map_err(failed("write", &self.target))?;
@@ -155,9 +175,19 @@ impl Draft {
             // First: a snapshot is never there without it.
             files::replace(&self.vault_target, &self.vault)?;
             fs::rename(&self.temporary, &self.target).map_err(failed("replace", &self.target))?;
-            sync_directory_of(&self.target)
+            sync_directory_of(&self.target)?;
+            self.upload()
         })();
         kept.inspect_err(|_| self.discard())
+    }
+
+    /// Here it is gone with this run, where operators share the state.
+    fn upload(&self) -> Result<(), HomeError> {
+        let Some(share) = self.home.share() else { return Ok(()) };
+        for path in [&self.vault_target, &self.target] {
+            share.upload(&format!("{SNAPSHOTS_DIRECTORY}/{}", path.file_name().unwrap_or_default()), path)?;
+        }
+        Ok(())
     }
 
     /// What cannot be removed now is when the next one begins.
@@ -168,13 +198,16 @@ impl Draft {
     /// Removes all but the newest. One that cannot be removed is no reason to fail now that the new one is
     /// durable; the next snapshot tries again.
     fn let_go(&self) {
-        let Some(directory) = self.target.parent() else { return };
-        let all = names(directory).unwrap_or_default();
-        let stems = all.iter().filter_map(|name| name.strip_suffix(DATABASE));
+        let all = files_of(&self.home).unwrap_or_default();
+        let stems = all.iter().filter_map(|(name, _)| name.strip_suffix(DATABASE));
         let stems: Vec<&str> = stems.filter(|stem| parse_stem(stem).is_some()).collect();
         for stem in stems.iter().rev().skip(KEEP) {
             for ending in [DATABASE, VAULT] {
-                let _ = fs::remove_file(directory.join(format!("{stem}{ending}")));
+                let name = format!("{SNAPSHOTS_DIRECTORY}/{stem}{ending}");
+                let _ = match self.home.share() {
+                    Some(share) => share.remove(&name).map_err(HomeError::from),
+                    None => self.home.remove(&name),
+                };
             }
         }
     }
@@ -188,7 +221,8 @@ impl SnapshotDraft for Draft {
     fn keep(mut self: Box<Self>) -> Result<String, PortError> {
         self.finish().map_err(|error| port_error(error.into()))?;
         self.let_go();
-        Ok(self.target.to_string())
+        let name = self.target.file_name().unwrap_or_default();
+        Ok(self.home.address(&format!("{SNAPSHOTS_DIRECTORY}/{name}")))
     }
 }
 

@@ -65,18 +65,21 @@ fn what_was_kept_is_sealed_private_and_can_be_opened_again() {
     let vault = fs::read(format!("{stem}.vault.age")).unwrap();
     assert_eq!(vault, fs::read(setup.scratch.0.join("vault.age")).unwrap());
     let bytes = u64::try_from(sealed.len()).unwrap();
-    assert_eq!(list(&setup.scratch.0).unwrap(), [KeptSnapshot { path, taken: NOW, version: VERSION, bytes }]);
+    assert_eq!(
+        list(&Home::local(&setup.scratch.0)).unwrap(),
+        [KeptSnapshot { place: path.into_string(), taken: NOW, version: VERSION, bytes }]
+    );
     assert_eq!(setup.names().len(), 2);
 }
 
 #[test]
 fn one_that_was_not_kept_leaves_nothing() {
     let setup = Setup::new();
-    assert_eq!(list(&setup.scratch.0).unwrap(), []);
+    assert_eq!(list(&Home::local(&setup.scratch.0)).unwrap(), []);
     let mut draft = setup.vault.begin(VERSION).unwrap();
     draft.write(b"half").unwrap();
     assert_eq!(setup.names(), [".2026-01-01T00-00-00Z-v1.34.4.db.age.new"]);
-    assert_eq!(list(&setup.scratch.0).unwrap(), []);
+    assert_eq!(list(&Home::local(&setup.scratch.0)).unwrap(), []);
     drop(draft);
     assert_eq!(setup.names(), Vec::<String>::new());
 }
@@ -103,10 +106,10 @@ fn the_newest_are_kept_and_files_of_others_are_left_alone() {
     for number in 1..=KEEP {
         setup.now.fetch_add(60, Ordering::Relaxed);
         let path = setup.take(b"x");
-        assert_eq!(list(&setup.scratch.0).unwrap().last().unwrap().path, path);
-        assert_eq!(list(&setup.scratch.0).unwrap().len(), KEEP.min(number + 1));
+        assert_eq!(list(&Home::local(&setup.scratch.0)).unwrap().last().unwrap().place, path);
+        assert_eq!(list(&Home::local(&setup.scratch.0)).unwrap().len(), KEEP.min(number + 1));
     }
-    assert_eq!(list(&setup.scratch.0).unwrap()[0].taken, NOW + 60, "the oldest is gone");
+    assert_eq!(list(&Home::local(&setup.scratch.0)).unwrap()[0].taken, NOW + 60, "the oldest is gone");
     assert_eq!(setup.names().len(), 2 * KEEP + theirs.len(), "{:?}", setup.names());
 }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use camino::{Utf8Path, Utf8PathBuf};
 use secrecy::SecretSlice;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::document::{Document, VERSION};
 use super::files::{self, FileError, Staged};
+use super::home::{Home, HomeError, ShareError};
 use super::identity::{self, Identity, IdentityError};
 use super::import::{brought, check_same};
 use super::mint::mint_due;
@@ -40,6 +40,10 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub enum VaultError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    #[error(transparent)]
+    Home(#[from] HomeError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(
@@ -90,7 +94,7 @@ pub enum VaultError {
 
 /// The open vault of one cluster. Every change is on disk before the call that made it returns.
 pub struct Vault {
-    directory: Utf8PathBuf,
+    home: Home,
     identity: Identity,
     clock: Clock,
     state: Mutex<State>,
@@ -114,15 +118,16 @@ struct State {
 }
 
 impl Vault {
-    /// Opens the vault in `directory`; None: there is none.
+    /// Opens the vault at `home`; None: there is none.
     pub fn open(
-        directory: &Utf8Path,
+        home: impl Into<Home>,
         identity: &Identity,
         cluster: &ClusterName,
         clock: Clock,
     ) -> Result<Option<Self>, VaultError> {
-        let Some(sealed) = files::read_optional(&directory.join(VAULT_FILE))? else {
-            return match files::read_optional(&directory.join(PREVIOUS_FILE))? {
+        let home = home.into();
+        let Some(sealed) = home.read(VAULT_FILE)? else {
+            return match home.read(PREVIOUS_FILE)? {
                 Some(_) => Err(VaultError::Vanished { found: PREVIOUS_FILE }),
                 None => Ok(None),
             };
@@ -131,16 +136,15 @@ impl Vault {
         if document.cluster != *cluster {
             return Err(VaultError::OtherCluster { found: document.cluster, wanted: cluster.clone() });
         }
-        Ok(Some(Vault::around(directory, identity, clock, State { document, sealed })))
+        Ok(Some(Vault::around(home, identity, clock, State { document, sealed })))
     }
 
-    fn around(directory: &Utf8Path, identity: &Identity, clock: Clock, state: State) -> Self {
-        let (directory, identity) = (directory.to_owned(), identity.clone());
-        Vault { directory, identity, clock, state: Mutex::new(state), access: Access::Write }
+    fn around(home: Home, identity: &Identity, clock: Clock, state: State) -> Self {
+        Vault { home, identity: identity.clone(), clock, state: Mutex::new(state), access: Access::Write }
     }
 
-    pub(super) fn directory(&self) -> &Utf8Path {
-        &self.directory
+    pub(super) fn home(&self) -> &Home {
+        &self.home
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -154,35 +158,36 @@ impl Vault {
 
     /// Everybody who may open what is sealed now.
     pub(super) fn recipients(&self) -> Result<Vec<age::x25519::Recipient>, IdentityError> {
-        identity::recipients(&self.directory, &self.identity)
+        identity::recipients(&self.home, &self.identity)
     }
 
     /// A vault that is nowhere but in memory.
     pub(super) fn unwritten(
-        directory: &Utf8Path,
+        home: Home,
         identity: &Identity,
         cluster: &ClusterName,
         clock: Clock,
     ) -> Result<Self, VaultError> {
         let document = Document::new(cluster, new_encryption_key("key-1")?, clock());
-        Ok(Vault::around(directory, identity, clock, State { document, sealed: Vec::new() }))
+        Ok(Vault::around(home, identity, clock, State { document, sealed: Vec::new() }))
     }
 
     /// Opens the vault, or makes one with a new encryption key, and with the identity that a saved plan
     /// was made for, or a new one.
     pub fn open_or_create(
-        directory: &Utf8Path,
+        home: impl Into<Home>,
         identity: &Identity,
         cluster: &ClusterName,
         clock: Clock,
         founding: Option<&Founding>,
     ) -> Result<Self, VaultError> {
-        if let Some(vault) = Self::open(directory, identity, cluster, Arc::clone(&clock))? {
+        let home = home.into();
+        if let Some(vault) = Self::open(&home, identity, cluster, Arc::clone(&clock))? {
             return Ok(vault);
         }
-        files::private_directory(directory)?;
-        identity::begin_recipients(directory, identity)?;
-        let vault = Vault::unwritten(directory, identity, cluster, clock)?;
+        files::private_directory(home.directory())?;
+        identity::begin_recipients(&home, identity)?;
+        let vault = Vault::unwritten(home, identity, cluster, clock)?;
         let mut document = vault.lock().document.clone();
         if let Some(Founding { cluster_uid, etcd_token }) = founding {
             document.cluster_uid =
@@ -298,6 +303,9 @@ impl Vault {
 
     fn save(&self, state: &mut State, document: Document) -> Result<(), VaultError> {
         let (staged, sealed) = self.stage(state, &document)?;
+        // First: a key that only this machine has would be lost with it.
+        let both = [(VAULT_FILE, sealed.as_slice()), (PREVIOUS_FILE, state.sealed.as_slice())];
+        self.home.publish(if state.sealed.is_empty() { &both[..1] } else { &both })?;
         staged.commit()?;
         *state = State { document, sealed };
         Ok(())
@@ -308,17 +316,17 @@ impl Vault {
         if self.access != Access::Write {
             return Err(VaultError::ReadOnly);
         }
-        let path = self.directory.join(VAULT_FILE);
-        let on_disk = files::read_optional(&path)?.unwrap_or_default();
+        let directory = self.home.directory();
+        let on_disk = self.home.read(VAULT_FILE)?.unwrap_or_default();
         if on_disk != state.sealed {
             return Err(VaultError::ChangedOnDisk);
         }
         let sealed = document.seal(&self.recipients()?)?;
         if !on_disk.is_empty() {
             // A copy, not a rename: vault.age itself is never absent, not even for a moment.
-            files::replace(&self.directory.join(PREVIOUS_FILE), &on_disk)?;
+            files::replace(&directory.join(PREVIOUS_FILE), &on_disk)?;
         }
-        Ok((files::stage(&path, &sealed)?, sealed))
+        Ok((files::stage(&directory.join(VAULT_FILE), &sealed)?, sealed))
     }
 
     /// A panic elsewhere leaves the state as it was: it is only ever replaced as a whole.

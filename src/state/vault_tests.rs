@@ -1,7 +1,10 @@
 //! Tests of the vault.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::{Arc, Mutex};
 
+use camino::Utf8Path;
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -9,6 +12,7 @@ use crate::pki::inspect::{CertificateFacts, inspect};
 use crate::pki::issue::{PrivateKey, issue_authority};
 use crate::pki::spec::certificates;
 use crate::pki::spec::tests::{cluster, host};
+use crate::state::Share;
 use crate::state::files::tests::{Scratch, mode};
 
 const NOW: i64 = 1_767_225_600;
@@ -214,7 +218,7 @@ fn refuses_strangers_damage_newer_formats_and_other_clusters() {
     let good = fs::read(&path).unwrap();
     let mut document = made.lock().document.clone();
     document.version = VERSION + 1;
-    let recipients = identity::recipients(&scratch.0, &identity).unwrap();
+    let recipients = identity::recipients(&Home::local(&scratch.0), &identity).unwrap();
     fs::write(&path, document.seal(&recipients).unwrap()).unwrap();
     assert!(matches!(open(&identity, "prod"), VaultError::Newer { version: 2 }));
     for damaged in [&good[..good.len() - 1], &good[..40], b"", b"hello"] {
@@ -308,4 +312,62 @@ fn steps_that_mint_at_once_get_the_same_keys() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(seen.iter().all(|serials| *serials == seen[0]));
+}
+
+/// Other operators, whom nothing reaches while the first field is set.
+#[derive(Default)]
+struct Others(Mutex<(bool, BTreeMap<String, Vec<u8>>)>);
+
+impl Share for Others {
+    fn save(&self, changes: &[(&str, Option<&[u8]>)]) -> Result<(), ShareError> {
+        let mut others = self.0.lock().unwrap();
+        if others.0 {
+            return Err(ShareError { address: "others".into(), reason: "nobody answers".into() });
+        }
+        for (name, content) in changes {
+            others.1.insert((*name).to_owned(), content.unwrap_or_default().to_vec());
+        }
+        Ok(())
+    }
+
+    fn upload(&self, _: &str, _: &Utf8Path) -> Result<(), ShareError> {
+        Ok(())
+    }
+
+    fn remove(&self, _: &str) -> Result<(), ShareError> {
+        Ok(())
+    }
+
+    fn list(&self, _: &str) -> Result<Vec<(String, u64)>, ShareError> {
+        Ok(Vec::new())
+    }
+
+    fn note(&self, _: &str) {}
+
+    fn address(&self) -> String {
+        "others".into()
+    }
+}
+
+#[test]
+fn a_key_that_others_could_not_be_given_is_none() {
+    let scratch = Scratch::new();
+    let others = Arc::new(Others::default());
+    let home = Home::shared(&scratch.0, Arc::clone(&others) as _);
+    let identity = Identity::generate();
+    let vault = Vault::open_or_create(&home, &identity, &name("prod"), clock(NOW), None).unwrap();
+    let shared = |name: &str| others.0.lock().unwrap().1.get(name).cloned();
+    let here = || std::fs::read(scratch.0.join(VAULT_FILE)).unwrap();
+    assert_eq!(shared(VAULT_FILE), Some(here()));
+    assert!(shared("recipients.txt").is_some() && shared(PREVIOUS_FILE).is_none());
+    let first = here();
+    others.0.lock().unwrap().0 = true;
+    let wanted = wanted(1);
+    let error = vault.mint(&wanted).unwrap_err();
+    assert!(error.to_string().contains("others: nobody answers"), "{error}");
+    assert!(vault.facts(std::iter::empty()).entries.is_empty());
+    assert_eq!(here(), first);
+    others.0.lock().unwrap().0 = false;
+    vault.mint(&wanted).unwrap();
+    assert_eq!((shared(VAULT_FILE), shared(PREVIOUS_FILE)), (Some(here()), Some(first)));
 }

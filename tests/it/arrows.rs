@@ -37,7 +37,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("state", &["digest", "exec", "facts", "inventory", "pki", "release"]),
     ("lab", &["inventory", "release"]),
     // A worker that joins by itself gets its blueprint as a script.
-    ("cloud", &["blueprint", "command", "exec", "inventory", "pki", "plan", "release", "render"]),
+    ("cloud", &["blueprint", "command", "exec", "inventory", "pki", "plan", "release", "render", "state"]),
     (
         "sim",
         &[

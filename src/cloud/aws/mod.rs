@@ -2,6 +2,13 @@
 //! them. The SDK repeats calls that only look; one that changes something is made again by who knows what it does
 //! ([`super::run`]).
 
+/// A client of one service that repeats only what may be repeated.
+macro_rules! client {
+    ($sdk:ident, $config:expr) => {
+        $sdk::Client::from_conf($sdk::config::Builder::from($config).interceptor(again::OnlyLooks).build())
+    };
+}
+
 mod addresses;
 mod again;
 mod balancers;
@@ -11,6 +18,7 @@ mod instances;
 mod keys;
 mod lookups;
 mod network;
+mod objects;
 mod observe;
 mod permissions;
 mod records;
@@ -26,7 +34,7 @@ mod volumes;
 use std::collections::BTreeMap;
 
 use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls;
 
 use super::name::{PhysicalId, Ref, ResourceName, physical_name};
@@ -35,6 +43,7 @@ use super::resource::{Desired, Resource};
 use crate::inventory::Aws;
 
 pub use lookups::{LookupError, look_up};
+pub use objects::Bucket;
 
 /// AWS, bound to one cluster in one region.
 #[derive(Debug, Clone)]
@@ -53,46 +62,18 @@ pub struct AwsCloud {
     records: BTreeMap<String, ResourceName>,
 }
 
-/// A client of one service that repeats only what may be repeated.
-macro_rules! client {
-    ($sdk:ident, $config:expr) => {
-        $sdk::Client::from_conf($sdk::config::Builder::from($config).interceptor(again::OnlyLooks).build())
-    };
-}
-
 /// How long one call may take.
 const CALL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl AwsCloud {
     /// With the credentials of the SDK's usual chain, a profile, or a role to assume. Calls nobody yet.
     pub async fn connect(cluster: &str, aws: &Aws) -> Self {
-        let client = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .build_https();
-        let timeouts = aws_config::timeout::TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(aws.region.clone()))
-            .http_client(client)
-            .retry_config(RetryConfig::standard().with_max_attempts(again::LOOKS))
-            .timeout_config(timeouts);
-        if let Some(profile) = &aws.profile {
-            loader = loader.profile_name(profile);
-        }
-        let mut config = loader.load().await;
-        if let Some(role) = &aws.assume_role {
-            let provider = aws_config::sts::AssumeRoleProvider::builder(role)
-                .session_name("keelwright")
-                .configure(&config)
-                .build()
-                .await;
-            let provider = aws_sdk_sts::config::SharedCredentialsProvider::new(provider);
-            config = config.into_builder().credentials_provider(provider).build();
-        }
+        let config = sdk_config(&aws.region, aws.profile.as_deref(), aws.assume_role.as_deref()).await;
         AwsCloud::with(cluster, aws, &config)
     }
 
     /// With a configuration made elsewhere.
-    pub fn with(cluster: &str, aws: &Aws, config: &aws_config::SdkConfig) -> Self {
+    pub fn with(cluster: &str, aws: &Aws, config: &SdkConfig) -> Self {
         let record = aws.api.record.as_ref();
         AwsCloud {
             cluster: cluster.to_owned(),
@@ -115,6 +96,31 @@ impl AwsCloud {
     fn physical_name(&self, short: &str) -> String {
         physical_name(&self.cluster, short)
     }
+}
+
+/// What all clients of one region and one identity share. Calls nobody yet.
+async fn sdk_config(region: &str, profile: Option<&str>, assume_role: Option<&str>) -> SdkConfig {
+    let client = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .build_https();
+    let timeouts = aws_config::timeout::TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .http_client(client)
+        .retry_config(RetryConfig::standard().with_max_attempts(again::LOOKS))
+        .timeout_config(timeouts);
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    let config = loader.load().await;
+    let Some(role) = assume_role else { return config };
+    let provider = aws_config::sts::AssumeRoleProvider::builder(role)
+        .session_name("keelwright")
+        .configure(&config)
+        .build()
+        .await;
+    let provider = aws_sdk_sts::config::SharedCredentialsProvider::new(provider);
+    config.into_builder().credentials_provider(provider).build()
 }
 
 /// The id behind a reference.

@@ -5,6 +5,8 @@ mod machines;
 mod network;
 mod syntax;
 
+pub(in crate::inventory) use syntax::is_region;
+
 use std::collections::BTreeSet;
 
 use super::Rules;

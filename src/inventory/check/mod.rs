@@ -10,6 +10,8 @@ mod network;
 mod syntax;
 mod upgrade;
 
+pub(in crate::inventory) use aws::is_region;
+
 use crate::inventory::parse::context::Context;
 use crate::inventory::parse::draft::{Draft, Provider};
 use crate::inventory::parse::path::Path;

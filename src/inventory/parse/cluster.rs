@@ -89,12 +89,15 @@ fn body(top: &Table<'_>) -> Draft {
     };
     // With machines that are made it is refused whatever is in it.
     let endpoint = top.get("endpoint").filter(|_| provider == Provider::Hosts);
+    let aws = aws.and_then(|field| aws::aws(&field));
+    let state = top.get("state").map(|field| super::state::state(&field, name.as_ref(), aws.as_ref()));
     let mut draft = Draft {
         name,
         version,
         provider,
         hosts,
-        aws: aws.and_then(|field| aws::aws(&field)),
+        aws,
+        state,
         ssh: host::ssh_of(&ssh),
         pod_cidrs: None,
         service_cidrs: None,

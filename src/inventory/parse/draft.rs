@@ -27,6 +27,8 @@ pub(crate) struct Draft {
     /// Empty with [`Provider::Aws`].
     pub hosts: Vec<DraftHost>,
     pub aws: Option<DraftAws>,
+    /// None within: it could not be read.
+    pub state: Option<Option<SharedState>>,
     /// `ssh` of the file, for machines that have no entry in `hosts`.
     pub ssh: Ssh,
     /// None: by the hosts' address family.
@@ -175,6 +177,7 @@ impl Draft {
             policy: self.policy,
             hooks: self.hooks.into_iter().collect::<Option<_>>()?,
             self_join: None,
+            state: self.state.map_or(Some(None), |state| state.map(Some))?,
         })
     }
 }

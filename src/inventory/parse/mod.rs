@@ -15,6 +15,7 @@ pub(crate) mod path;
 mod reader;
 pub(crate) mod scalar;
 mod settings;
+mod state;
 mod text;
 pub(crate) mod tree;
 mod upgrade;

@@ -78,6 +78,7 @@ artifacts: {bundle: bundle, delivery: {mirror: {url: http://mirror.example:8080/
 addons: [{name: metrics-server, source: https://example.org/a.yaml, sha256: "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"}]
 policy: {parallelism: 10, maxUnavailable: 10%, upgrade: {canary: [w-1], batchSize: 20%, pauseBetweenWaves: 5m, healthGate: true}, timeouts: {connect: 10s, stage: 10m, apiReady: 5m, nodeReady: 5m, drain: 1h30m}}
 hooks: [{name: leave, when: before-host, where: local, command: [./leave.sh, -n, 3], timeout: 90s, roles: [worker]}]
+state: {bucket: acme-clusters, prefix: eu/prod, region: eu-central-1, profile: ops, assumeRole: "arn:aws:iam::123456789012:role/ops"}
 "#;
 
 #[test]
@@ -119,6 +120,8 @@ fn every_field_is_read() {
     assert_eq!(upgrade.canary, Canary::Hosts(vec![HostName::parse("w-1").unwrap()]));
     assert_eq!(upgrade.batch_size, Some(CountOrShare::Percent(20)));
     assert_eq!(upgrade.pause_between_waves, Some(300));
+    let state = inventory.state.as_ref().unwrap();
+    assert_eq!((state.bucket.as_str(), state.prefix.as_str()), ("acme-clusters", "eu/prod"));
     let json = serde_json::to_string(&inventory).unwrap();
     assert_eq!(serde_json::from_str::<Inventory>(&json).unwrap(), inventory);
 }

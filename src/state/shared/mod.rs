@@ -3,13 +3,18 @@
 //! whoever has lost the lock has also lost the version, and can write nothing any more.
 
 mod document;
+mod keeper;
+#[cfg(test)]
+mod keeper_tests;
 mod session;
 #[cfg(test)]
 mod tests;
 
+use camino::Utf8Path;
 use futures::future::BoxFuture;
 
-pub use document::SharedDocument;
+pub use document::{DocumentError, SharedDocument};
+pub use keeper::{HasEnded, Keeper};
 pub use session::{AcquireError, Session, SessionError, Terms};
 
 /// Which content of the object is meant: an ETag, for example.
@@ -45,6 +50,18 @@ pub trait ObjectStore: Send + Sync {
         expected: Option<&'a Version>,
     ) -> BoxFuture<'a, Result<Version, StoreError>>;
 
-    /// Its address, for people.
+    /// Writes an object beside it that nothing depends on.
+    fn write<'a>(&'a self, name: &'a str, content: &'a [u8]) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Writes a file beside it, whole or not at all.
+    fn upload<'a>(&'a self, name: &'a str, path: &'a Utf8Path) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Takes such an object away; one that is not there is no error.
+    fn remove<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Names and sizes of such objects whose name begins so, sorted.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<(String, u64)>, StoreError>>;
+
+    /// Where all this is, for people: names are appended after a slash.
     fn address(&self) -> String;
 }

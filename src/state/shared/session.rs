@@ -34,6 +34,10 @@ pub enum AcquireError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Document(#[from] DocumentError),
+    #[error("no thread to hold the lock")]
+    Thread(#[source] std::io::Error),
+    #[error("the thread that holds the lock has ended")]
+    Gone,
 }
 
 /// Why nothing can be written any more.
@@ -58,7 +62,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Takes the lock. A holder who has written nothing for the time of a lease is taken for gone, and `has_ended`
+    /// Takes the lock, with a number above all that there were and above that of `who`. A holder who has written nothing for the time of a lease is taken for gone, and `has_ended`
     /// may know it at once. No clock of another machine is read.
     ///
     /// # Errors
@@ -85,7 +89,7 @@ impl<'a> Session<'a> {
                     None => continue,
                 }
             }
-            document.epoch += 1;
+            document.epoch = document.epoch.max(who.epoch) + 1;
             document.serial += 1;
             document.holder = Some(Holder { epoch: document.epoch, ..who.clone() });
             let began = clock.now();
@@ -135,6 +139,11 @@ impl<'a> Session<'a> {
     /// As [`Session::save`].
     pub async fn renew(&mut self) -> Result<(), SessionError> {
         self.replace(self.document.clone()).await
+    }
+
+    /// Whether it is time to renew.
+    pub fn is_due(&self) -> bool {
+        self.lost.is_none() && self.clock.now() - self.renewed > self.terms.lease / 4
     }
 
     /// Whether somebody else may believe that this run has gone: then the lock has to be renewed before anything is

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::session::SessionError;
 use super::*;
 use crate::exec::Clock;
 use crate::state::Holder;
@@ -124,6 +125,22 @@ impl ObjectStore for Memory<'_> {
             };
             if after { Err(unknown()) } else { result }
         })
+    }
+
+    fn write<'b>(&'b self, _: &'b str, _: &'b [u8]) -> BoxFuture<'b, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Err(unknown())))
+    }
+
+    fn upload<'b>(&'b self, _: &'b str, _: &'b Utf8Path) -> BoxFuture<'b, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Err(unknown())))
+    }
+
+    fn remove<'b>(&'b self, _: &'b str) -> BoxFuture<'b, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Err(unknown())))
+    }
+
+    fn list<'b>(&'b self, _: &'b str) -> BoxFuture<'b, Result<Vec<(String, u64)>, StoreError>> {
+        Box::pin(std::future::ready(Err(unknown())))
     }
 
     fn address(&self) -> String {

@@ -10,14 +10,18 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::Method;
 use keelwright::lab::Role;
 
 use crate::cluster::Cluster;
+use crate::emulator::service::Service;
 use crate::emulator::{Cloud, fixtures, xml};
 
 const VERSION: &str = "v1.37.1";
 /// Part of what labs may use, and of no lab.
 const VPC: &str = "198.18.252.0/22";
+/// Where operators of the cluster share its state.
+pub const STATE_BUCKET: &str = "acme-state";
 pub const CONTROL_PLANES: [&str; 3] = ["cp-1", "cp-2", "cp-3"];
 /// Machines have a network plugin's configuration from the start, as images of an operator's own may have.
 const CNI: &str = r#"{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0",
@@ -72,6 +76,7 @@ kubernetes: {{version: {VERSION}}}
 provider: aws
 ssh: {{key: {key}}}
 artifacts: {{delivery: {{mirror: {{url: \"{mirror}\"}}}}}}
+state: {{bucket: {STATE_BUCKET}, prefix: clusters/prod}}
 network:
   plugin: none
   podCidrs: [198.19.0.0/17]
@@ -114,6 +119,24 @@ aws:
             })
         };
         xml::named(&document, "instancesSet").flat_map(|set| set.children()).filter_map(item).collect()
+    }
+
+    /// Keys and runs are in the bucket, nobody holds its lock, and nothing is beside the inventory.
+    pub async fn state_is_shared(&self) {
+        let moto = self.cloud.moto.in_region("eu-central-1");
+        let path = format!("/{STATE_BUCKET}/clusters/prod/state.json");
+        let state: serde_json::Value =
+            serde_json::from_slice(&moto.get(Service::S3, &path).await.ok().body).unwrap();
+        let files = state["files"].as_object().unwrap();
+        for name in ["vault.age", "vault.age.1", "recipients.txt", "hosts.json"] {
+            assert!(files.contains_key(name), "{name} in {:?}", files.keys().collect::<Vec<_>>());
+        }
+        assert_eq!(state["holder"], serde_json::Value::Null);
+        let runs = state["epoch"].as_u64().unwrap();
+        let path = format!("/{STATE_BUCKET}/clusters/prod/journal/{:08}", 1);
+        let journal = moto.get(Service::S3, &path).await.ok();
+        assert!(runs >= 3 && journal.text().lines().count() > 10, "{runs} runs: {}", journal.text());
+        assert!(!self.home.join(".keelwright").exists());
     }
 
     /// Instances of the scaling group.
@@ -277,7 +300,7 @@ impl Drop for Apply {
     }
 }
 
-pub fn stage() -> Option<Stage> {
+pub async fn stage() -> Option<Stage> {
     if let Some(reason) = crate::lab::skip_reason() {
         eprintln!("skipped: {reason}");
         return None;
@@ -306,6 +329,9 @@ pub fn stage() -> Option<Stage> {
     let endpoints = format!(
         "AWS_EC2_METADATA_SERVICE_ENDPOINT={metadata_url}\nAWS_ENDPOINT_URL_SSM={account_url}\nAWS_ENDPOINT_URL_AUTO_SCALING={account_url}\n"
     );
+    let place = "<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>";
+    let moto = cloud.moto.in_region("eu-central-1");
+    moto.rest(Service::S3, Method::PUT, &format!("/{STATE_BUCKET}"), place).await.ok();
     let stage = Stage { cluster, cloud, home, metadata, endpoints, mirror: mirror_url };
     stage.inventory(&stage.mirror, "first");
     Some(stage)

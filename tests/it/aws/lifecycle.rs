@@ -88,26 +88,28 @@ aws:
     }
 
     pub fn connect(&self, inventory: &AwsInventory) -> AwsCloud {
-        let credentials = Credentials::new("test", "test", None, None, "test");
-        let config = aws_config::SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .endpoint_url(self.cloud.proxy.url())
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .retry_config(RetryConfig::standard().with_max_attempts(8).with_initial_backoff(PACE.first))
-            .timeout_config(
-                aws_config::timeout::TimeoutConfig::builder()
-                    .operation_timeout(Duration::from_secs(10))
-                    .build(),
-            )
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build();
-        AwsCloud::with(inventory.name().as_str(), &inventory.aws, &config)
+        AwsCloud::with(inventory.name().as_str(), &inventory.aws, &sdk_config(&self.cloud))
     }
 
     async fn census(&self) -> Census {
         census_of(&self.cloud).await
     }
+}
+
+/// What clients of the account behind the proxy share.
+pub(super) fn sdk_config(cloud: &Cloud) -> aws_config::SdkConfig {
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-central-1"))
+        .endpoint_url(cloud.proxy.url())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(RetryConfig::standard().with_max_attempts(8).with_initial_backoff(PACE.first))
+        .timeout_config(
+            aws_config::timeout::TimeoutConfig::builder().operation_timeout(Duration::from_secs(10)).build(),
+        )
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build()
 }
 
 impl Drop for Site {

@@ -4,4 +4,5 @@ mod checks;
 mod commands;
 mod lifecycle;
 mod rolling;
+mod state;
 mod terraform;

@@ -16,7 +16,7 @@ use keelwright::exec::{Etcd, EtcdMember, KubeError, PortError, SnapshotError, Sy
 use keelwright::inventory::{ClusterName, HostName};
 use keelwright::kube::{Endpoint, EtcdClient, TcpDialer};
 use keelwright::release::KubeVersion;
-use keelwright::state::{Identity, Vault, snapshots};
+use keelwright::state::{Home, Identity, Vault, snapshots};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -219,7 +219,7 @@ async fn a_whole_stream_becomes_a_sealed_file() {
         take_snapshot(&client, &shelf.vault, &SystemClock::default(), VERSION, Duration::ZERO).await.unwrap();
     assert_eq!(shelf.open(Utf8Path::new(&taken.place)), bytes);
     assert!(taken.place.ends_with("/state/snapshots/2026-01-01T00-00-00Z-v1.34.4.db.age"), "{}", taken.place);
-    assert_eq!(snapshots::list(&shelf.directory).unwrap().len(), 1);
+    assert_eq!(snapshots::list(&Home::local(&shelf.directory)).unwrap().len(), 1);
 }
 
 #[tokio::test]

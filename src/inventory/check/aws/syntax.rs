@@ -1,7 +1,7 @@
 //! What AWS takes for a name, an id, an ARN and a tag.
 
 /// `eu-central-1`, `us-gov-west-1`: words and a number.
-pub(super) fn is_region(text: &str) -> bool {
+pub(in crate::inventory) fn is_region(text: &str) -> bool {
     let mut parts = text.split('-').rev();
     let number = parts
         .next()
