@@ -13,6 +13,7 @@ use super::{KUBELET_UNIT, PKI_DIRECTORY, api_server_port, socket_address};
 use crate::inventory::{ExtraArg, Host, Inventory, NetworkPlugin, Taint};
 use crate::pki::{KeyId, SecretContent};
 use crate::release::MinorRelease;
+use crate::release::addons::CLOUD_CONTROLLER;
 use crate::release::catalog::Image;
 use crate::render::{render, to_yaml};
 
@@ -249,6 +250,11 @@ fn flags(inventory: &Inventory, release: &MinorRelease, host: &Host, traits: &Ho
     if host.is_node() && !host.is_control_plane() && !host.taints.is_empty() {
         let taints: Vec<String> = host.taints.iter().map(taint_text).collect();
         flags.push(arg("register-with-taints", taints.join(",")));
+    }
+    flags.extend(host.provider_id.iter().map(|id| arg("provider-id", id.clone())));
+    // The node waits for the controller then, which knows its zone, its type and its addresses.
+    if host.is_node() && inventory.has_addon(CLOUD_CONTROLLER) {
+        flags.push(arg("cloud-provider", "external".to_owned()));
     }
     // Left to itself the kubelet takes the address of the default route, which a host with several
     // interfaces may not share with its peers, and which does not exist without a default route.

@@ -65,7 +65,7 @@ async fn obtain(
     let recorded = bundle.manifest(&wanted.name).filter(|known| known.source == source);
     let known = match (&wanted.source, recorded) {
         (ManifestSource::Url(_), Some(known)) => Some(known),
-        (ManifestSource::Url(_) | ManifestSource::File(_), _) => None,
+        (ManifestSource::Url(_) | ManifestSource::File(_) | ManifestSource::Own(_), _) => None,
     };
     if let Some(known) = known.filter(|known| wanted.sha256.as_ref().is_none_or(|it| *it == known.sha256))
         && let Ok(bytes) = read(&output.join(&known.path))
@@ -79,6 +79,7 @@ async fn obtain(
             if wanted.sha256.is_some() { Trust::Pinned } else { Trust::FirstFetch },
         ),
         ManifestSource::File(file) => (read(file)?, Trust::OwnFile),
+        ManifestSource::Own(text) => (text.as_bytes().to_vec(), Trust::Pinned),
     };
     let Fingerprint { sha256, size } = fingerprint_bytes(&bytes);
     let expected = wanted.sha256.as_ref().or(known.map(|known| &known.sha256));
@@ -141,6 +142,10 @@ pub fn manifest_texts(
     let mut texts = BTreeMap::new();
     for WantedManifest { name, source, sha256 } in wanted {
         let (path, stated) = match source {
+            ManifestSource::Own(text) => {
+                texts.insert(name.clone(), text.as_bytes().to_vec());
+                continue;
+            }
             ManifestSource::File(path) => (path.clone(), None),
             ManifestSource::Url(url) => {
                 let known = bundle.manifest(name).filter(|known| known.source == *url);

@@ -243,7 +243,10 @@ impl Old {
             std::fs::copy(&vault, self.directory.join(PREVIOUS_FILE)).map_err(failed)?;
         }
         std::fs::rename(&vault, self.directory.join("vault.age.moved")).map_err(failed)?;
-        eprintln!("the cluster's state has moved from {} to {address}; snapshots and journal stay", self.directory);
+        eprintln!(
+            "the cluster's state has moved from {} to {address}; snapshots and journal stay",
+            self.directory
+        );
         Ok(())
     }
 }

@@ -79,9 +79,16 @@ impl Site<'_> {
             roles: BTreeSet::from([Role::ControlPlane]),
             arch: self.inventory.aws.control_planes.arch,
             ssh,
+            provider_id: self.provider_id(resource, labels.get(ZONE)),
             labels,
             taints: Vec::new(),
         })
+    }
+
+    /// As AWS's own controllers name a machine; None: it has not been made yet.
+    fn provider_id(&self, resource: &ResourceName, zone: Option<&String>) -> Option<String> {
+        let found = machines(self.observed).get(resource).copied()?;
+        Some(format!("aws:///{}/{}", zone?, found.id))
     }
 
     fn bastion(&self) -> Option<Bastion> {
@@ -142,8 +149,17 @@ pub fn imagined(inventory: &AwsInventory) -> Inventory {
         let ssh = Ssh { host: address.to_string(), ..inventory.ssh.clone() };
         let roles = BTreeSet::from([role]);
         let address = address.into();
-        let host =
-            Host { name: name.clone(), address, secondary_address: None, roles, arch, ssh, labels, taints };
+        let host = Host {
+            name: name.clone(),
+            address,
+            secondary_address: None,
+            roles,
+            arch,
+            ssh,
+            labels,
+            taints,
+            provider_id: None,
+        };
         hosts.insert(name, host);
     }
     inventory.on(hosts, &[])

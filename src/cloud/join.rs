@@ -146,6 +146,8 @@ fn any_host(group: &WorkerGroup) -> Host {
         ssh,
         labels: group.labels.clone(),
         taints: group.taints.clone(),
+        // It finds out itself, when it boots.
+        provider_id: None,
     }
 }
 
@@ -154,12 +156,18 @@ mod tests {
     use super::*;
     use crate::cloud::hosts::imagined;
     use crate::cloud::spec::tests::{example, inventory_of};
-    use crate::inventory::Delivery;
+    use crate::inventory::{Addon, Delivery};
+    use crate::release::addons::CLOUD_CONTROLLER;
     use crate::sim::stand_in;
 
     fn text() -> String {
+        text_with(Vec::new())
+    }
+
+    fn text_with(addons: Vec<Addon>) -> String {
         let wanted = inventory_of(&example());
         let mut inventory = imagined(&wanted);
+        inventory.addons = addons;
         inventory.artifacts.delivery = Delivery::Mirror { url: "https://mirror.example.org/k8s".to_owned() };
         let mut bundles = BTreeMap::new();
         stand_in(&inventory, &Default::default(), &mut bundles, &mut Default::default()).unwrap();
@@ -195,6 +203,13 @@ mod tests {
         for part in ["PRIVATE KEY", "client-certificate", "host.json"] {
             assert!(!text.contains(part), "{part} is in\n{text}");
         }
+    }
+
+    #[test]
+    fn its_kubelet_waits_for_the_cloud_controller_where_there_is_one() {
+        assert!(!text().contains("--cloud-provider"));
+        let addon = Addon { name: CLOUD_CONTROLLER.to_owned(), source: None, sha256: None };
+        assert!(text_with(vec![addon]).contains("--cloud-provider=external"));
     }
 
     #[test]

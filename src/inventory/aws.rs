@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ClusterName, HostName};
-use super::model::{CountOrShare, Delivery, Host, Inventory, SelfJoin, SharedState, Ssh, Taint};
+use super::model::{Addon, CountOrShare, Delivery, Host, Inventory, SelfJoin, SharedState, Ssh, Taint};
 use super::network::NetworkPlugin;
 use crate::release::{Arch, KubeVersion};
 
@@ -266,6 +266,10 @@ pub struct AwsInventory {
 }
 
 impl AwsInventory {
+    pub fn addons(&self) -> &[Addon] {
+        &self.cluster.addons
+    }
+
     /// As [`Wanted::state`].
     pub fn state(&self) -> Option<&SharedState> {
         self.cluster.state.as_ref()

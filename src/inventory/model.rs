@@ -65,6 +65,12 @@ pub struct SharedState {
     pub assume_role: Option<String>,
 }
 
+impl Inventory {
+    pub fn has_addon(&self, name: &str) -> bool {
+        self.addons.iter().any(|addon| addon.name == name)
+    }
+}
+
 /// A place in AWS' Parameter Store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -107,6 +113,9 @@ pub struct Host {
     pub ssh: Ssh,
     pub labels: BTreeMap<String, String>,
     pub taints: Vec<Taint>,
+    /// Which machine of its cloud it is, for who looks after nodes there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
 }
 
 impl Host {
@@ -326,8 +335,8 @@ pub enum Delivery {
 #[serde(rename_all = "camelCase")]
 pub struct Addon {
     pub name: String,
-    /// Absolute path or https URL of a manifest.
-    pub source: String,
+    /// Absolute path or https URL of a manifest; None: keelwright's own.
+    pub source: Option<String>,
     pub sha256: Option<String>,
 }
 

@@ -424,8 +424,8 @@ shapes! {
     }
     AddonShape {
         name: String,
-        /// A manifest's file or https URL.
-        source: String,
+        /// A manifest's file or https URL. Not needed for aws-cloud-controller-manager and aws-ebs-csi-driver.
+        source: Option<String>,
         /// SHA-256 of the manifest.
         #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
         sha256: Option<String>,

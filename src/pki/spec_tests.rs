@@ -25,6 +25,7 @@ pub(crate) fn host(name: &str, address: &str, roles: &[Role]) -> Host {
         },
         labels: BTreeMap::new(),
         taints: vec![],
+        provider_id: None,
     }
 }
 

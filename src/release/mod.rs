@@ -1,5 +1,6 @@
 //! Versions, the skew policy, what belongs to each Kubernetes minor and what it removed, and the manifest of a bundle.
 
+pub mod addons;
 pub mod artifact;
 pub mod catalog;
 pub mod gates;

@@ -41,7 +41,7 @@ pub enum LockError {
     #[error("another run is going on: {}", holder.as_ref().map_or("by an unknown process".to_owned(), Holder::to_string))]
     Held { holder: Option<Holder> },
     /// Guessing would let a stale run through the fence.
-    #[error("{path} is not a number; write the highest run number that `keelwright history` shows into it")]
+    #[error("{path} is not a number; write the highest into it that a host has in /var/lib/keelwright/epoch")]
     Epoch { path: Utf8PathBuf },
     #[error(transparent)]
     File(#[from] FileError),

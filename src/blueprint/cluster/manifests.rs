@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::manifest::{ManifestError, adapt_to_cluster, parse_manifest};
-use crate::inventory::{Inventory, NetworkPlugin, PluginRelease};
+use crate::inventory::{Addon, Inventory, NetworkPlugin, PluginRelease};
+use crate::release::addons::own_manifest;
 use crate::release::{Sha256, plugins};
 
 /// A manifest that a bundle brings or the operator has.
@@ -27,6 +28,8 @@ pub enum ManifestSource {
     Url(String),
     /// A file of the operator's, read anew each time.
     File(Utf8PathBuf),
+    /// keelwright's own.
+    Own(&'static str),
 }
 
 impl std::fmt::Display for ManifestSource {
@@ -34,6 +37,7 @@ impl std::fmt::Display for ManifestSource {
         match self {
             ManifestSource::Url(url) => f.write_str(url),
             ManifestSource::File(path) => f.write_str(path.as_str()),
+            ManifestSource::Own(_) => f.write_str("keelwright"),
         }
     }
 }
@@ -65,10 +69,19 @@ pub fn wanted_manifests(inventory: &Inventory) -> Vec<WantedManifest> {
         }
         NetworkPlugin::Routes { .. } | NetworkPlugin::None => None,
     };
-    let addon = |addon: &crate::inventory::Addon| {
-        wanted(&format!("addon/{}", addon.name), &addon.source, addon.sha256.as_deref())
+    let addon = |addon: &Addon| {
+        let name = format!("addon/{}", addon.name);
+        match &addon.source {
+            Some(source) => Some(wanted(&name, source, addon.sha256.as_deref())),
+            // What has no source and is not ours has been refused.
+            None => own_manifest(&addon.name).map(|text| WantedManifest {
+                name,
+                source: ManifestSource::Own(text),
+                sha256: None,
+            }),
+        }
     };
-    plugin.into_iter().chain(inventory.addons.iter().map(addon)).collect()
+    plugin.into_iter().chain(inventory.addons.iter().filter_map(addon)).collect()
 }
 
 /// The manifest a plugin's project publishes for the version of the catalog; None for what is not there.
@@ -121,8 +134,9 @@ pub fn read_manifests(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blueprint::cluster::object_title;
+    use crate::blueprint::cluster::{images_of, object_title};
     use crate::inventory::{MINIMAL, Origin, parse};
+    use crate::release::addons::{CLOUD_CONTROLLER, EBS_CSI};
 
     fn inventory(network: &str, rest: &str) -> Inventory {
         let head =
@@ -175,6 +189,30 @@ mod tests {
         assert_eq!(wanted_manifests(&inventory("routes", "")), []);
         assert_eq!(release_manifest("calico").unwrap().name, "network/calico");
         assert_eq!(release_manifest("cilium"), None);
+    }
+
+    #[test]
+    fn our_own_addons_can_be_read_and_name_the_versions_of_their_images() {
+        let mut inventory = inventory("routes", "");
+        for name in [CLOUD_CONTROLLER, EBS_CSI] {
+            inventory.addons.push(Addon { name: name.to_owned(), source: None, sha256: None });
+        }
+        let wanted = wanted_manifests(&inventory);
+        let texts = wanted.iter().map(|wanted| match &wanted.source {
+            ManifestSource::Own(text) => (wanted.name.clone(), text.as_bytes().to_vec()),
+            other => panic!("{other}"),
+        });
+        let objects = read_manifests(&inventory, &texts.collect()).unwrap().addons;
+        let kinds = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).count();
+        assert_eq!((kinds("DaemonSet"), kinds("CSIDriver"), kinds("StorageClass")), (3, 1, 1));
+        let images = images_of(&objects);
+        assert_eq!(images.len(), 7, "{images:?}");
+        assert!(images.iter().all(|image| image.rsplit_once(":v").is_some()), "{images:?}");
+        for set in objects.iter().filter(|object| object["kind"] == "DaemonSet") {
+            let pod = &set["spec"]["template"]["spec"];
+            // Whose role is asked for is the machine's, one hop away.
+            assert_eq!(pod["hostNetwork"], true, "{}", object_title(set));
+        }
     }
 
     const CALICO: &str = "

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Spec, policies};
 use crate::cloud::resource::{InstanceProfile, KeyPair, Resource, Role};
+use crate::release::addons::{CLOUD_CONTROLLER, EBS_CSI};
 
 impl Spec<'_> {
     pub(super) fn access(&mut self) {
@@ -15,8 +16,17 @@ impl Spec<'_> {
             account: &self.lookups.account,
             cluster: self.cluster,
         };
+        let has = |name: &str| self.addons.iter().any(|addon| addon.name == name);
+        // Their pods are on the control planes' network, so it is these that may.
+        let mut control_plane = BTreeMap::from([("node-token", policies::write_token(place))]);
+        if has(CLOUD_CONTROLLER) {
+            control_plane.insert("cloud-controller", policies::cloud_controller());
+        }
+        if has(EBS_CSI) {
+            control_plane.insert("volumes", policies::volumes(place));
+        }
         let roles = [
-            ("control-plane", BTreeMap::from([("node-token", policies::write_token(place))])),
+            ("control-plane", control_plane),
             (
                 "worker",
                 BTreeMap::from([

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{PhysicalId, Ref, ResourceName};
 use super::resource::{Desired, DesiredState, Resource, Tags};
-use crate::inventory::{Aws, AwsInventory, AwsNetwork, NetworkPlugin, Zones};
+use crate::inventory::{Addon, Aws, AwsInventory, AwsNetwork, NetworkPlugin, Zones};
 
 pub use machines::{BASTION, control_plane_name};
 
@@ -84,6 +84,7 @@ struct Spec<'a> {
     aws: &'a Aws,
     etcd_data_dir: &'a Utf8Path,
     plugin: &'a NetworkPlugin,
+    addons: &'a [Addon],
     lookups: &'a Lookups,
     /// In the order of the inventory.
     zones: Vec<Zone>,
@@ -117,6 +118,7 @@ impl<'a> Spec<'a> {
             aws,
             etcd_data_dir: inventory.etcd_data_dir(),
             plugin: inventory.network_plugin(),
+            addons: inventory.addons(),
             lookups,
             zones,
             vpc,

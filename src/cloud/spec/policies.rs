@@ -41,6 +41,84 @@ pub(super) fn drain(place: Place<'_>) -> Value {
     })])
 }
 
+/// The cloud controller: sees machines, and keeps balancers for Services. What it makes carries the cluster's tag, but
+/// AWS cannot hold it to that for balancers.
+pub(super) fn cloud_controller() -> Value {
+    policy(&[
+        json!({
+            "Effect": "Allow",
+            "Action": [
+                "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeLaunchConfigurations",
+                "autoscaling:DescribeTags", "ec2:DescribeAvailabilityZones", "ec2:DescribeInstances",
+                "ec2:DescribeInstanceTopology", "ec2:DescribeRegions", "ec2:DescribeRouteTables",
+                "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVolumes", "ec2:DescribeVpcs",
+                "elasticloadbalancing:Describe*", "kms:DescribeKey"
+            ],
+            "Resource": "*",
+        }),
+        json!({
+            "Effect": "Allow",
+            "Action": [
+                "ec2:CreateSecurityGroup", "ec2:CreateTags", "ec2:AuthorizeSecurityGroupIngress",
+                "ec2:RevokeSecurityGroupIngress", "ec2:DeleteSecurityGroup",
+                "elasticloadbalancing:AddTags", "elasticloadbalancing:ApplySecurityGroupsToLoadBalancer",
+                "elasticloadbalancing:AttachLoadBalancerToSubnets", "elasticloadbalancing:ConfigureHealthCheck",
+                "elasticloadbalancing:CreateListener", "elasticloadbalancing:CreateLoadBalancer",
+                "elasticloadbalancing:CreateLoadBalancerListeners", "elasticloadbalancing:CreateLoadBalancerPolicy",
+                "elasticloadbalancing:CreateTargetGroup", "elasticloadbalancing:DeleteListener",
+                "elasticloadbalancing:DeleteLoadBalancer", "elasticloadbalancing:DeleteLoadBalancerListeners",
+                "elasticloadbalancing:DeleteTargetGroup", "elasticloadbalancing:DeregisterInstancesFromLoadBalancer",
+                "elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:DetachLoadBalancerFromSubnets",
+                "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyLoadBalancerAttributes",
+                "elasticloadbalancing:ModifyTargetGroup", "elasticloadbalancing:ModifyTargetGroupAttributes",
+                "elasticloadbalancing:RegisterInstancesWithLoadBalancer", "elasticloadbalancing:RegisterTargets",
+                "elasticloadbalancing:SetLoadBalancerPoliciesForBackendServer",
+                "elasticloadbalancing:SetLoadBalancerPoliciesOfListener"
+            ],
+            "Resource": "*",
+        }),
+    ])
+}
+
+/// The driver of EBS volumes: makes and attaches any, and takes away only what it has made.
+pub(super) fn volumes(place: Place<'_>) -> Value {
+    let Place { partition, region, account, .. } = place;
+    let of = |kind: &str| format!("arn:{partition}:ec2:{region}:{account}:{kind}/*");
+    let made_by_driver = json!({"StringLike": {"aws:ResourceTag/ebs.csi.aws.com/cluster": "true"}});
+    policy(&[
+        json!({
+            "Effect": "Allow",
+            "Action": [
+                "ec2:DescribeAvailabilityZones", "ec2:DescribeInstances", "ec2:DescribeInstanceTypes",
+                "ec2:DescribeTags", "ec2:DescribeVolumes", "ec2:DescribeVolumesModifications",
+                "ec2:DescribeVolumeStatus"
+            ],
+            "Resource": "*",
+        }),
+        json!({
+            "Effect": "Allow",
+            "Action": ["ec2:AttachVolume", "ec2:DetachVolume"],
+            "Resource": [of("volume"), of("instance")],
+        }),
+        json!({"Effect": "Allow", "Action": "ec2:ModifyVolume", "Resource": of("volume")}),
+        json!({
+            "Effect": "Allow",
+            "Action": "ec2:CreateVolume",
+            "Resource": of("volume"),
+            "Condition": {"StringLike": {"aws:RequestTag/ebs.csi.aws.com/cluster": "true"}},
+        }),
+        json!({
+            "Effect": "Allow",
+            "Action": "ec2:CreateTags",
+            "Resource": of("volume"),
+            "Condition": {"StringEquals": {"ec2:CreateAction": "CreateVolume"}},
+        }),
+        json!({
+            "Effect": "Allow", "Action": "ec2:DeleteVolume", "Resource": of("volume"), "Condition": made_by_driver,
+        }),
+    ])
+}
+
 fn policy(statements: &[Value]) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements})
 }

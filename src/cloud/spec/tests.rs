@@ -6,6 +6,7 @@ use super::*;
 use crate::inventory::*;
 use crate::pki::spec::tests::cluster;
 use crate::release::Arch;
+use crate::release::addons::{CLOUD_CONTROLLER, EBS_CSI};
 
 fn disk(size: u32) -> Disk {
     Disk { size, kind: DiskKind::Gp3, iops: None, throughput: None, kms_key: None }
@@ -102,6 +103,30 @@ fn find<'a>(state: &'a DesiredState, name: &str) -> &'a Resource {
 #[test]
 fn a_cluster_over_three_zones() {
     insta::assert_json_snapshot!(state_of(&example()));
+}
+
+#[test]
+fn the_control_planes_role_may_what_the_addons_do_and_nobody_elses() {
+    let policies = |addons: &[&str], role: &str| {
+        let mut cluster = cluster(1);
+        let addon = |name: &&str| Addon { name: (*name).to_owned(), source: None, sha256: None };
+        cluster.addons = addons.iter().map(addon).collect();
+        let state = desired(&AwsInventory::of(example(), cluster), &lookups()).unwrap();
+        let Resource::Role(role) = find(&state, role) else { panic!() };
+        role.policies.clone()
+    };
+    let names = |addons: &[&str], role: &str| policies(addons, role).into_keys().collect::<Vec<_>>();
+    assert_eq!(names(&[], "role/control-plane"), ["node-token"]);
+    assert_eq!(names(&[EBS_CSI], "role/control-plane"), ["node-token", "volumes"]);
+    let both = policies(&[CLOUD_CONTROLLER, EBS_CSI], "role/control-plane");
+    assert_eq!(both.keys().collect::<Vec<_>>(), ["cloud-controller", "node-token", "volumes"]);
+    assert_eq!(names(&[CLOUD_CONTROLLER, EBS_CSI], "role/worker"), names(&[], "role/worker"));
+    // What IAM takes of all inline policies of a role.
+    let size: usize = both.values().map(|policy| policy.to_string().len()).sum();
+    assert!(size < 10_240, "{size} characters");
+    let wide = ["*", "ec2:*", "elasticloadbalancing:*", "iam:"];
+    let text = serde_json::to_string(&both).unwrap();
+    assert!(wide.iter().all(|action| !text.contains(&format!("\"{action}\",\""))), "{text}");
 }
 
 #[test]

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use super::flags::{self, Owned};
 use super::{Rules, kubelet_fields, syntax};
 use crate::inventory::parse::closest;
+use crate::inventory::parse::draft::Provider;
 use crate::inventory::parse::path::Path;
 use crate::inventory::parse::scalar::quoted;
-use crate::inventory::{ClusterName, ExtraArg, NetworkPlugin};
+use crate::inventory::{Addon, ClusterName, ExtraArg, NetworkPlugin};
 
 /// Directories that are emptied at boot, hold no files, or belong to something else.
 const NO_PLACE_FOR_DATA: &[&str] = &[
@@ -192,7 +193,10 @@ impl Rules<'_> {
                     "rename one of them",
                 );
             }
-            self.pinned(&path, &addon.source, addon.sha256.as_deref());
+            match &addon.source {
+                Some(source) => self.pinned(&path, source, addon.sha256.as_deref()),
+                None => self.own_addon(&path, addon),
+            }
         }
         let (source, sha256) = match &self.draft.plugin {
             NetworkPlugin::Calico(release)
@@ -203,6 +207,22 @@ impl Rules<'_> {
         };
         if let Some(source) = source {
             self.pinned(&Path::root().key("network").key("plugin"), source, sha256.as_deref());
+        }
+    }
+
+    /// What it may do and which machine is which is settled when machines are made.
+    fn own_addon(&self, path: &Path, addon: &Addon) {
+        if addon.sha256.is_some() {
+            let message = "this add-on is keelwright's own, which has no other content";
+            self.error(&path.key("sha256"), message, "remove it, or name a source");
+        }
+        if self.draft.provider != Provider::Aws {
+            let message = format!("{} works with machines that keelwright makes in AWS", quoted(&addon.name));
+            self.error(
+                &path.key("name"),
+                message,
+                "name a source, and give its pods and nodes what it needs of AWS",
+            );
         }
     }
 

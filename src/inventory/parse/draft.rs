@@ -148,6 +148,7 @@ impl Draft {
                 ssh: host.ssh,
                 labels: host.labels,
                 taints: host.taints,
+                provider_id: None,
             };
             hosts.insert(name, host);
         }

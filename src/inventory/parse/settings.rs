@@ -8,6 +8,7 @@ use super::draft::Draft;
 use super::reader::Field;
 use super::scalar::{Plain, quoted};
 use crate::inventory::*;
+use crate::release::addons::own_manifest;
 
 pub(super) fn default_etcd() -> Etcd {
     Etcd {
@@ -152,7 +153,14 @@ pub(super) fn addons(field: &Field<'_>) -> Vec<Addon> {
     for item in field.items().unwrap_or_default() {
         let Some(table) = item.table() else { continue };
         let name = table.require("name", "metrics-server").and_then(|field| Some(field.text()?.to_owned()));
-        let source = table.require("source", "addons/metrics-server.yaml").and_then(|field| source(&field));
+        let is_ours = name.as_deref().is_some_and(|name| own_manifest(name).is_some());
+        let source = match table.get("source") {
+            None if is_ours => Some(None),
+            _ => table
+                .require("source", "addons/metrics-server.yaml")
+                .and_then(|field| source(&field))
+                .map(Some),
+        };
         let sha256 = table.get("sha256").and_then(|field| sha256(&field));
         table.finish();
         if let (Some(name), Some(source)) = (name, source) {

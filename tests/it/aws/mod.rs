@@ -6,3 +6,4 @@ mod lifecycle;
 mod rolling;
 mod state;
 mod terraform;
+mod volume;

@@ -15,6 +15,7 @@ use keelwright::blueprint::cluster::{
 use keelwright::exec::{Etcd, KubeApi, SystemClock, drain, observe_upgrade, take_snapshot, uncordon};
 use keelwright::inventory::{HostName, Inventory, Origin, parse};
 use keelwright::kube::{Credentials, Dialer, Endpoint, EtcdClient, KubeClient, TcpDialer};
+use keelwright::release::addons::{CLOUD_CONTROLLER, EBS_CSI, own_manifest};
 use keelwright::release::{KubeVersion, Minor, release_of};
 use serde_json::{Value, json};
 
@@ -287,6 +288,19 @@ async fn a_second_apply_finds_nothing_to_do() {
     api.delete(&wanted[0]).await.unwrap();
     api.delete(&wanted[0]).await.unwrap();
     assert_eq!(differences(&api, &wanted[..1]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn our_own_addons_are_what_an_api_server_takes() {
+    let Some(servers) = Servers::start("addons") else { return };
+    let api = servers.api().await;
+    for name in [CLOUD_CONTROLLER, EBS_CSI] {
+        let wanted = parse_manifest(own_manifest(name).unwrap().as_bytes()).unwrap();
+        for object in &wanted {
+            api.apply(object).await.unwrap_or_else(|error| panic!("{}: {error}", object_title(object)));
+        }
+        assert_eq!(differences(&api, &wanted).await, Vec::<String>::new(), "{name}");
+    }
 }
 
 #[tokio::test]

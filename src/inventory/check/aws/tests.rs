@@ -132,8 +132,17 @@ fn what_does_not_go_with_machines_that_are_made() {
             "policy: {upgrade: {canary: 1}}",
             "hooks: [{name: h, when: after-host, command: [h], roles: [worker, control-plane]}]",
             "apiServer: {certSANs: [api.example.org]}",
+            "addons: [{name: aws-cloud-controller-manager}, {name: aws-ebs-csi-driver}]",
+            "addons: [{name: aws-ebs-csi-driver, source: ebs.yaml}]",
         ],
     );
+    let hash = "a".repeat(64);
+    one(
+        &top(&format!("addons: [{{name: aws-ebs-csi-driver, sha256: {hash}}}]")),
+        "addons[0].sha256",
+        &["keelwright's own", "name a source"],
+    );
+    one(&top("addons: [{name: aws-efs-csi-driver}]"), "addons[0]", &["`source` is missing"]);
     warns(
         &top("hooks: [{name: h, when: after-host, command: [h], roles: [etcd]}]"),
         "hooks[0].roles",
