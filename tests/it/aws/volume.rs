@@ -83,11 +83,11 @@ impl Machine {
         };
         let state = desired(&inventory, &lookups).unwrap();
         let instances = state.iter().filter(|(name, _)| name.as_str() == "instance/cp-1");
-        let texts = instances.filter_map(|(_, wanted)| match &wanted.resource {
+        let mut texts = instances.filter_map(|(_, wanted)| match &wanted.resource {
             Resource::Instance(instance) => instance.machine.user_data.clone(),
             _ => None,
         });
-        texts.last().unwrap()
+        texts.next().unwrap()
     }
 
     fn touch(&self, name: &str) {

@@ -142,7 +142,7 @@ fn what_does_not_go_with_machines_that_are_made() {
         "addons[0].sha256",
         &["keelwright's own", "name a source"],
     );
-    one(&top("addons: [{name: aws-efs-csi-driver}]"), "addons[0]", &["`source` is missing"]);
+    one(&top("addons: [{name: aws-efs-csi-driver}]"), "addons[0].source", &["`source` is missing"]);
     warns(
         &top("hooks: [{name: h, when: after-host, command: [h], roles: [etcd]}]"),
         "hooks[0].roles",
