@@ -282,13 +282,16 @@ fn trouble(seed: u64) -> Faults {
     })
 }
 
-fn seeds() -> u64 {
-    std::env::var("KEELWRIGHT_AWS_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+/// KEELWRIGHT_AWS_SEEDS of them, from KEELWRIGHT_AWS_FIRST on.
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let first = number("KEELWRIGHT_AWS_FIRST").unwrap_or(0);
+    first..first + number("KEELWRIGHT_AWS_SEEDS").unwrap_or(4)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_calls_meet_there_is_one_of_each_and_in_the_end_none() {
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let Some(site) = Site::new(&format!("trouble-{seed}")).await else { return };
         site.cloud.proxy.set_faults(trouble(seed));
         let inventory = site.inventory(SMALL.0, SMALL.1);
@@ -303,7 +306,7 @@ async fn whatever_calls_meet_there_is_one_of_each_and_in_the_end_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_who_is_killed_at_any_call_goes_on() {
-    for seed in 0..seeds() {
+    for seed in seeds() {
         let Some(site) = Site::new(&format!("killed-{seed}")).await else { return };
         let site = Arc::new(site);
         let inventory = site.inventory(SMALL.0, SMALL.1);
