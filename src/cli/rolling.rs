@@ -14,6 +14,7 @@ use crate::cloud::plan::{Change, InfraPlan};
 use crate::cloud::roll::{Groups as _, Limits, Nodes, NodesError, Phase, Roll, RollError, RollEvent};
 use crate::cloud::{PhysicalId, ResourceName};
 use crate::exec::KubeApi;
+use crate::exec::ports::Fence;
 use crate::facts::node_is_ready;
 use crate::inventory::{CountOrShare, Delivery, WorkerGroup};
 
@@ -89,7 +90,8 @@ fn makes_another(plan: &InfraPlan, group: &str) -> bool {
 
 /// Rolls one group after the other.
 pub(super) async fn roll(site: &Site, operation: &Operation) -> Result<(), CommandError> {
-    let nodes = ClusterNodes(Arc::clone(&operation.adapters.kube));
+    let fenced = site.fenced();
+    let nodes = ClusterNodes { kube: Arc::clone(&operation.adapters.kube), fence: operation.state.fence() };
     // Without a mirror the machines of groups are nobody's nodes.
     let join = matches!(site.inventory.delivery(), Delivery::Mirror { .. });
     for group in &site.inventory.aws.worker_groups {
@@ -100,7 +102,7 @@ pub(super) async fn roll(site: &Site, operation: &Operation) -> Result<(), Comma
             }
         };
         let roll = Roll {
-            groups: &site.api,
+            groups: &fenced,
             nodes: join.then_some(&nodes as &dyn Nodes),
             clock: &site.clock,
             pause: PAUSE,
@@ -136,7 +138,10 @@ fn roll_error(error: RollError) -> CommandError {
 }
 
 /// Nodes by their machines.
-struct ClusterNodes(Arc<dyn KubeApi>);
+struct ClusterNodes<'a> {
+    kube: Arc<dyn KubeApi>,
+    fence: &'a dyn Fence,
+}
 
 /// `i-0abc` of `aws:///eu-central-1a/i-0abc`.
 fn machine_of(node: &Value) -> Option<PhysicalId> {
@@ -144,13 +149,13 @@ fn machine_of(node: &Value) -> Option<PhysicalId> {
     Some(PhysicalId(provider_id.rsplit('/').next()?.to_owned()))
 }
 
-impl ClusterNodes {
+impl ClusterNodes<'_> {
     async fn list(&self) -> Result<Vec<Value>, NodesError> {
-        Ok(self.0.list("v1", "Node").await?)
+        Ok(self.kube.list("v1", "Node").await?)
     }
 }
 
-impl Nodes for ClusterNodes {
+impl Nodes for ClusterNodes<'_> {
     fn ready(&self) -> BoxFuture<'_, Result<BTreeSet<PhysicalId>, NodesError>> {
         Box::pin(async {
             let nodes = self.list().await?;
@@ -167,7 +172,8 @@ impl Nodes for ClusterNodes {
             for node in nodes.iter().filter(|node| machine_of(node).is_some_and(|id| gone.contains(&id))) {
                 let name = &node["metadata"]["name"];
                 let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
-                self.0.delete(&object).await?;
+                self.fence.check().await?;
+                self.kube.delete(&object).await?;
             }
             Ok(())
         })

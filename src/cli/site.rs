@@ -8,6 +8,7 @@ use super::apply::block_on;
 use super::state::ClusterState;
 use super::{CommandError, ErrorKind};
 use crate::cloud::aws::{AwsCloud, LookupError, look_up};
+use crate::cloud::fenced::Fenced;
 use crate::cloud::host_keys::host_keys;
 use crate::cloud::hosts::{HostKeys, Site as Scene, machines};
 use crate::cloud::join::{JoinError, first_boot};
@@ -203,6 +204,11 @@ impl Site {
         Err(error)
     }
 
+    /// The account, to be changed by who holds the cluster's lock.
+    pub fn fenced(&self) -> Fenced<'_, AwsCloud> {
+        Fenced { api: &self.api, fence: self.state.fence() }
+    }
+
     /// Carries out a plan, and says on standard error what happens. `force`: what works is not drained first.
     pub async fn carry_out(
         &self,
@@ -216,7 +222,7 @@ impl Site {
             eprintln!("{seconds:8.1}s  {}", show::event(plan, &event));
         };
         let run = InfraRun {
-            api: &self.api,
+            api: &self.fenced(),
             clock: &self.clock,
             pace: Pace::default(),
             seed: rand::random(),
@@ -306,6 +312,7 @@ impl Site {
     /// cluster of that name would join with it in vain.
     pub async fn forget_join(&self) -> Result<(), CommandError> {
         let join = self.inventory.self_join();
+        self.state.fence().check().await.map_err(failed)?;
         self.api.forget_parameter(&join.parameter).await.map_err(cloud_error)
     }
 

@@ -8,6 +8,7 @@
 pub mod aws;
 #[cfg(test)]
 mod fake;
+pub mod fenced;
 pub mod hold;
 pub mod host_keys;
 pub mod hosts;

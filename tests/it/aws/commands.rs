@@ -6,15 +6,19 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use http::Method;
 use keelwright::inventory::{Origin, parse};
 use keelwright::release::artifact::MANIFEST_NAME;
 use keelwright::sim::stand_in;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use super::lifecycle::{KEY, census_of, counts, whole};
 use crate::emulator::Cloud;
-use crate::emulator::census::Census;
+use crate::emulator::census::{Census, Kind};
 use crate::emulator::fixtures;
+use crate::emulator::service::Service;
 
 /// Machines that keelwright did not make.
 const HOSTS: &str = "apiVersion: keelwright.dev/v1
@@ -192,4 +196,44 @@ async fn what_is_protected_or_not_made_by_keelwright_is_not_destroyed() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("not made by keelwright"));
     assert_eq!(operator.cloud.proxy.calls(), Vec::<String>::new());
+}
+
+/// Two operators, one state: the second waits until the first has said nothing for a minute, and the first, when it
+/// wakes up, can do nothing any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for more than a minute: make e2e"]
+async fn an_operator_who_was_paused_changes_nothing_when_it_wakes_up() {
+    let state = "state: {bucket: state-paused}\n";
+    let Some(operator) = Operator::new("paused", state).await else { return };
+    let moto = operator.cloud.moto.in_region("eu-central-1");
+    let place = "<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>";
+    moto.rest(Service::S3, Method::PUT, "/state-paused", place).await.ok();
+    let mut first = operator.command(&["apply", "--yes"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(first.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("waiting for ")), "its machines are made");
+    let refused = operator.run(&["destroy", "--confirm", "prod"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("another run is going on: "), "{said}");
+    assert!(said.contains(&format!("process {}", first.id())), "{said}");
+
+    let process = Pid::from_raw(first.id().try_into().unwrap());
+    kill(process, Signal::SIGSTOP).unwrap();
+    let second = operator.run(&["destroy", "--confirm", "prod"]);
+    assert_eq!(second.status.code(), Some(0), "{}", text(&second.stderr));
+    let document = async || moto.get(Service::S3, "/state-paused/prod/state.json").await.ok().body;
+    let after = document().await;
+
+    // Its machines say their keys now, so it would go on to make the keys of a cluster.
+    let console =
+        format!("-----BEGIN SSH HOST KEY KEYS-----\n{HOST_KEY} root@x\n-----END SSH HOST KEY KEYS-----\n");
+    operator.cloud.proxy.set(|settings| settings.console = Box::new(move |_| Some(console.clone())));
+    kill(process, Signal::SIGCONT).unwrap();
+    let said: Vec<String> = lines.collect();
+    assert!(!first.wait().unwrap().success());
+    assert!(said.iter().any(|line| line.contains("this run has lost its lock to")), "{said:#?}");
+    assert_eq!(document().await, after, "what the second has written is there");
+    let mut left = census_of(&operator.cloud).await;
+    left.remove(&Kind::Bucket);
+    assert_eq!(left, Census::new());
 }
