@@ -17,6 +17,7 @@
 //! - [`ssh`], [`kube`], [`bundle`], [`state`], [`lab`]: the adapters that touch the world
 //! - [`cloud`]: machines, networks and balancers that keelwright makes itself: what is wanted and the plan PURE,
 //!   the rest through a port
+//! - [`migrate`]: a service's way from one cluster to another; records, plan and gates PURE, the rest through ports
 //! - [`sim`]: a simulated fleet behind the same ports
 //! - [`cli`]: one file per command; the only place that names a concrete adapter
 
@@ -31,6 +32,7 @@ pub mod facts;
 pub mod inventory;
 pub mod kube;
 pub mod lab;
+pub mod migrate;
 pub mod pki;
 pub mod plan;
 pub mod release;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may import beside itself. Tests inside a module may import anything.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("release", &[]),
     ("digest", &[]),
     ("command", &[]),
@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("bundle", &["blueprint", "digest", "release"]),
     ("state", &["digest", "exec", "facts", "inventory", "pki", "release"]),
     ("lab", &["inventory", "release"]),
+    ("migrate", &["exec", "inventory"]),
     // A worker that joins by itself gets its blueprint as a script.
     ("cloud", &["blueprint", "command", "exec", "inventory", "pki", "plan", "release", "render", "state"]),
     (
