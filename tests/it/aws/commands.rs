@@ -6,6 +6,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use keelwright::inventory::{Origin, parse};
 use keelwright::release::artifact::MANIFEST_NAME;
@@ -236,4 +238,41 @@ async fn an_operator_who_was_paused_changes_nothing_when_it_wakes_up() {
     let mut left = census_of(&operator.cloud).await;
     left.remove(&Kind::Bucket);
     assert_eq!(left, Census::new());
+}
+
+/// A cluster that has lived in a directory, and whose inventory then says a bucket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_moves_from_its_directory_into_the_bucket_and_nobody_goes_on_with_the_directory() {
+    let Some(operator) = Operator::new("moves", "").await else { return };
+    let moto = operator.cloud.moto.in_region("eu-central-1");
+    let place = "<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>";
+    moto.rest(Service::S3, Method::PUT, "/state-moves", place).await.ok();
+    let hosts = format!("{HOSTS}artifacts: {{bundle: bundle}}\n");
+    std::fs::write(operator.home.join("inventory.yaml"), &hosts).unwrap();
+    // Nobody answers at its host's address, so it gets as far as its keys.
+    assert!(!operator.run(&["apply", "--yes"]).status.success());
+    let directory = operator.home.join(".keelwright/test");
+    let vault = std::fs::read(directory.join("vault.age")).unwrap();
+
+    let shared = format!("{hosts}state: {{bucket: state-moves, region: eu-central-1}}\n");
+    std::fs::write(operator.home.join("inventory.yaml"), &shared).unwrap();
+    let said = text(&operator.run(&["apply", "--yes"]).stderr);
+    assert!(said.contains("has moved from .keelwright/test to s3://state-moves/test"), "{said}");
+    let body = moto.get(Service::S3, "/state-moves/test/state.json").await.ok().body;
+    let state: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let there = STANDARD.decode(state["files"]["vault.age"].as_str().unwrap()).unwrap();
+    assert!(there == vault, "the same vault");
+    assert!(
+        state["epoch"].as_u64().unwrap() > 2,
+        "hosts have seen the numbers of the directory: {}",
+        state["epoch"]
+    );
+    assert!(!directory.join("vault.age").exists());
+
+    // A second command finds nothing to move, and one with the old inventory is told.
+    let said = text(&operator.run(&["apply", "--yes"]).stderr);
+    assert!(!said.contains("has moved"), "{said}");
+    std::fs::write(operator.home.join("inventory.yaml"), &hosts).unwrap();
+    let said = text(&operator.run(&["apply", "--yes"]).stderr);
+    assert!(said.contains("vault.age is gone but vault.age.1 is here"), "{said}");
 }
