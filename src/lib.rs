@@ -17,7 +17,8 @@
 //! - [`ssh`], [`kube`], [`bundle`], [`state`], [`lab`]: the adapters that touch the world
 //! - [`cloud`]: machines, networks and balancers that keelwright makes itself: what is wanted and the plan PURE,
 //!   the rest through a port
-//! - [`migrate`]: a service's way from one cluster to another; records, plan and gates PURE, the rest through ports
+//! - [`migrate`]: a service's way from one cluster to another; records, plan, gates and checks
+//!   PURE, the rest through ports
 //! - [`sim`]: a simulated fleet behind the same ports
 //! - [`cli`]: one file per command; the only place that names a concrete adapter
 

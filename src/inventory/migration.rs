@@ -1,6 +1,6 @@
 //! What an operator wants of a migration: a file of its own, read like an inventory.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ pub struct Migration {
     pub names: Vec<ServiceName>,
     pub blue: MigrationSide,
     pub green: MigrationSide,
+    /// Whom probes ask for addresses of names; empty: the resolvers of the operator's machine.
+    pub resolvers: Vec<SocketAddr>,
     /// Asked of both sides, straight and through the name.
     pub probes: Vec<Probe>,
     /// Green's share grows; the last has all.
@@ -26,6 +28,8 @@ pub struct Migration {
     pub teardown: Teardown,
     /// Made before anything else when it is not there.
     pub make: Option<MakeGreen>,
+    /// What `migrate copy` brings from blue to green; None: nothing is said of it.
+    pub copy: Option<CopySelection>,
 }
 
 /// Where calls to AWS go, and as whom.
@@ -63,6 +67,8 @@ pub struct MigrationSide {
 pub enum Balancer {
     /// Of AWS: its records are aliases, its targets can be seen and changed.
     Arn(String),
+    /// The same by its name, for a balancer that is not there yet when the file is written.
+    Name(String),
     /// Of AWS in another account or region: aliases only.
     Alias {
         dns_name: String,
@@ -213,4 +219,22 @@ pub struct Eks {
     pub min: u32,
     pub max: u32,
     pub desired: u32,
+}
+
+/// Objects of a cluster, by what they are and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopySelection {
+    /// Patterns with `*`; empty: all but those of the cluster itself (`kube-*`).
+    pub namespaces: Vec<String>,
+    /// Patterns of namespaces that stay.
+    pub except: Vec<String>,
+    /// A label selector of Kubernetes that objects have to match; None: all do.
+    pub selector: Option<String>,
+    /// Kinds that stay, such as `Job` or `certificates.cert-manager.io`.
+    pub without_kinds: Vec<String>,
+    /// StorageClasses of blue, and what they are called in green; others keep their names.
+    pub storage_classes: Vec<(String, String)>,
+    /// Volumes are copied by snapshots where both sides can.
+    pub snapshots: bool,
 }

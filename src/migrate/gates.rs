@@ -15,8 +15,10 @@ use crate::inventory::Gates;
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     pub probe: String,
-    /// Straight at a side's balancer; None: through the name, wherever that led.
+    /// Straight at a side's balancer; None: through the name.
     pub side: Option<Side>,
+    /// Where the name led this time; None: to neither side, or nowhere.
+    pub led: Option<Side>,
     pub took: Duration,
     /// None: it was fine.
     pub error: Option<String>,

@@ -11,6 +11,7 @@ fn answers(side: Side, asked: usize, failed: usize, milliseconds: u64) -> Vec<An
     let answer = |number: usize| Answer {
         probe: "page".into(),
         side: Some(side),
+        led: None,
         took: Duration::from_millis(milliseconds),
         error: (number < failed).then(|| format!("status 50{number}")),
     };

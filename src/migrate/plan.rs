@@ -219,14 +219,10 @@ impl Draft<'_> {
     }
 
     fn remove_blue(&mut self) -> Vec<ZoneBatch> {
-        self.change(|facts| Batch {
-            delete: facts
-                .records
-                .iter()
-                .filter(|record| facts.sides.of(Side::Blue).leads_as(&record.target))
-                .cloned()
-                .collect(),
-            create: Vec::new(),
+        self.change(|facts| {
+            let is_blue = |record: &&RecordSet| facts.sides.of(Side::Blue).leads_as(&record.target);
+            let stays = facts.records.iter().filter(|record| !is_blue(record)).cloned().collect();
+            Batch::between(&facts.records, stays)
         })
     }
 

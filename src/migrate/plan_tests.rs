@@ -17,6 +17,7 @@ pub(crate) fn migration() -> Migration {
         names: vec![ServiceName { name: "shop.example.org".into(), hosted_zone: "Z1".into() }],
         blue: side("old"),
         green: side("new"),
+        resolvers: Vec::new(),
         probes: Vec::new(),
         schedule: [10, 50, 100].map(|green| Move { green, soak: 600 }).into(),
         gates: Gates {
@@ -33,6 +34,7 @@ pub(crate) fn migration() -> Migration {
         take_over: Some(TakeOver { quiet: 600, deadline: 86_400 }),
         teardown: Teardown { by: None, simple_record: true },
         make: None,
+        copy: None,
     }
 }
 
@@ -158,6 +160,6 @@ fn the_old_record_can_go_alone_and_the_old_cluster_goes_last() {
     let last: Vec<&StepKind> = plan.steps.iter().rev().take(2).map(|step| &step.kind).collect();
     assert_eq!(last, [&StepKind::Teardown, &StepKind::Finish { simple: false }]);
     let finish = &plan.steps[plan.steps.len() - 2].changes[0].batch;
-    assert_eq!((finish.delete.len(), finish.create.len()), (1, 0));
-    assert!(finish.delete[0].target.leads_as(&alias("old")));
+    assert_eq!((finish.delete.len(), finish.create.len()), (2, 1));
+    assert!(finish.create[0].target.leads_as(&alias("new")));
 }

@@ -292,6 +292,12 @@ impl Batch {
         self.delete.is_empty() && self.create.is_empty()
     }
 
+    /// Everything that is there goes, and comes again as it is to be; empty when that is the same.
+    pub fn between(there: &[RecordSet], wanted: Vec<RecordSet>) -> Batch {
+        let stays = there.len() == wanted.len() && wanted.iter().all(|record| there.contains(record));
+        if stays { Batch::default() } else { Batch { delete: there.to_vec(), create: wanted } }
+    }
+
     /// What leads back.
     pub fn reversed(&self) -> Batch {
         Batch { delete: self.create.clone(), create: self.delete.clone() }
@@ -303,7 +309,8 @@ impl Batch {
     }
 }
 
-/// From the records of a name and type to a point. `identifier` tells the records of a side apart from others'.
+/// From the records of a name and type to a point; empty when they are there. All of them are named, also those that stay
+/// as they are: two changes that are harmless alone could leave nothing but zeros together. `identifier` tells the records of a side apart from others'.
 pub fn batch_to(
     point: Point,
     records: &[RecordSet],
@@ -339,10 +346,7 @@ pub fn batch_to(
             })
             .collect(),
     };
-    Batch {
-        delete: records.iter().filter(|record| !wanted.contains(record)).cloned().collect(),
-        create: wanted.into_iter().filter(|record| !records.contains(record)).collect(),
-    }
+    Batch::between(records, wanted)
 }
 
 #[cfg(test)]

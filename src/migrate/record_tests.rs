@@ -72,12 +72,21 @@ fn a_simple_record_becomes_two_weighted_ones_in_one_batch() {
     );
 }
 
+/// We take green's weight away while somebody takes blue's: one of the two must not happen.
 #[test]
-fn records_that_others_made_keep_their_identifiers_and_only_what_changes_is_named() {
+fn two_changes_that_are_harmless_alone_never_leave_only_zeros() {
+    let seen = [weighted("a", 100, alias("old")), weighted("b", 10, alias("new"))];
+    let ours = batch(Point::Weighted(Weights { blue: 100, green: 0 }), &seen);
+    let now = [weighted("a", 0, alias("old")), weighted("b", 10, alias("new"))];
+    assert_eq!(applied(&ours, &now), None);
+}
+
+#[test]
+fn records_that_others_made_keep_their_identifiers() {
     let there = [weighted("kops", 100, alias("old")), weighted("eks", 0, alias("new"))];
     let batch = batch(Point::Weighted(Weights { blue: 100, green: 10 }), &there);
-    assert_eq!(batch.delete, [weighted("eks", 0, alias("new"))]);
-    assert_eq!(batch.create, [weighted("eks", 10, alias("new"))]);
+    assert_eq!(batch.delete, there, "also the one that stays as it is");
+    assert_eq!(batch.create, [weighted("kops", 100, alias("old")), weighted("eks", 10, alias("new"))]);
     assert!(
         super::batch_to(
             Point::Weighted(Weights { blue: 100, green: 0 }),
@@ -125,10 +134,12 @@ fn names_are_the_same_with_and_without_what_consoles_write() {
 
 fn any_point() -> impl Strategy<Value = Point> {
     prop_oneof![
-        Just(Point::Only(Side::Blue)),
-        Just(Point::Only(Side::Green)),
-        (0..=100_u8).prop_map(|green| Point::Weighted(Weights::of_green(green))),
-        (1..=255_u8, 0..=255_u8).prop_map(|(blue, green)| Point::Weighted(Weights { blue, green })),
+        1 => Just(Point::Only(Side::Blue)),
+        1 => Just(Point::Only(Side::Green)),
+        1 => (0..=100_u8).prop_map(|green| Point::Weighted(Weights::of_green(green))),
+        1 => (1..=255_u8, 0..=255_u8).prop_map(|(blue, green)| Point::Weighted(Weights { blue, green })),
+        // Often, and few enough that only one side differs.
+        8 => (1..=3_u8, 0..=2_u8).prop_map(|(blue, green)| Point::Weighted(Weights { blue, green })),
     ]
 }
 
@@ -148,14 +159,11 @@ proptest! {
     #[test]
     fn what_somebody_has_changed_meanwhile_is_never_written_over(from in any_point(), to in any_point(), theirs in any_point()) {
         let seen = applied(&batch(from, &[]), &[]).unwrap();
-        let batch_of_ours = batch(to, &seen);
+        let ours = batch(to, &seen);
         let now = applied(&batch(theirs, &seen), &seen).unwrap();
-        if let Some(after) = applied(&batch_of_ours, &now) {
-            // Only what is as it was seen has been replaced.
-            for gone in &batch_of_ours.delete {
-                prop_assert!(now.contains(gone));
-            }
-            prop_assert!(point(&after).is_ok() || from != theirs);
+        // Also where only the other side's record has changed: together they might leave nothing but zeros.
+        if now != seen && !ours.is_empty() {
+            prop_assert_eq!(applied(&ours, &now), None);
         }
     }
 }

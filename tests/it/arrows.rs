@@ -32,13 +32,27 @@ const ARROWS: [(&str, &[&str]); 21] = [
         ],
     ),
     ("ssh", &["command", "digest", "exec", "inventory", "script"]),
-    ("kube", &["blueprint", "exec", "facts", "inventory"]),
+    ("migrate", &["exec", "inventory", "timeline"]),
+    ("kube", &["blueprint", "exec", "facts", "inventory", "migrate"]),
     ("bundle", &["blueprint", "digest", "release"]),
     ("state", &["digest", "exec", "facts", "inventory", "pki", "release"]),
     ("lab", &["inventory", "release"]),
-    ("migrate", &["exec", "inventory"]),
     // A worker that joins by itself gets its blueprint as a script.
-    ("cloud", &["blueprint", "command", "exec", "inventory", "pki", "plan", "release", "render", "state"]),
+    (
+        "cloud",
+        &[
+            "blueprint",
+            "command",
+            "exec",
+            "inventory",
+            "migrate",
+            "pki",
+            "plan",
+            "release",
+            "render",
+            "state",
+        ],
+    ),
     (
         "sim",
         &[
@@ -69,6 +83,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "inventory",
             "kube",
             "lab",
+            "migrate",
             "pki",
             "plan",
             "release",

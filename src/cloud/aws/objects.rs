@@ -106,14 +106,10 @@ fn meaning(error: CloudError) -> StoreError {
         // An object that was to be replaced and is not there has been replaced by nothing.
         ("PreconditionFailed" | "NoSuchKey", _) => StoreError::Conflict,
         ("ConditionalRequestConflict", _) | (_, Trouble::Unknown | Trouble::Throttled) => {
-            StoreError::Unknown(words(&error))
+            StoreError::Unknown(error.to_string())
         }
-        _ => StoreError::Refused(words(&error)),
+        _ => StoreError::Refused(error.to_string()),
     }
-}
-
-fn words(error: &CloudError) -> String {
-    format!("{error}: {}", error.message)
 }
 
 impl ObjectStore for Bucket {
