@@ -178,7 +178,7 @@ pub struct TakeOver {
 }
 
 /// What becomes of the old cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Teardown {
     /// None: it stays.
