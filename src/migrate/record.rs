@@ -66,7 +66,7 @@ impl Target {
 }
 
 /// The console writes `dualstack.` before the name of a balancer, Route 53 a dot behind every name.
-fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     let lower = name.trim_end_matches('.').to_lowercase();
     lower.strip_prefix("dualstack.").map_or(lower.clone(), str::to_owned)
 }
