@@ -161,6 +161,10 @@ shapes! {
         /// Answers of each side that have to be there before anything is judged. Default: 20.
         #[schemars(range(min = 1, max = 10_000))]
         samples: Option<u32>,
+        /// Between two rounds of probes, at most 1h. Default: 1s.
+        interval: Option<String>,
+        /// Older answers are not judged; at most 1h. Default: 1m.
+        window: Option<String>,
         metrics: Option<Vec<MetricShape>>,
         commands: Option<Vec<GateCommandShape>>,
     }

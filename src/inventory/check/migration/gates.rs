@@ -17,8 +17,24 @@ const NAME_LIMIT: usize = 255;
 const SHORT_PERIODS: [u32; 5] = [1, 5, 10, 20, 30];
 
 impl Rules<'_, DraftMigration> {
+    /// Answers that are judged have to be there at the same time.
+    fn samples_fit(&self) {
+        let gates = &self.draft.gates.gates;
+        let probes = u32::try_from(self.draft.probes.len()).unwrap_or(u32::MAX).max(1);
+        let there = (gates.window / gates.interval.max(1)).saturating_mul(probes);
+        if there >= gates.samples {
+            return;
+        }
+        let message = format!(
+            "{} answers are wanted, and {}s of a round every {}s are {there}: nothing would ever be judged",
+            gates.samples, gates.window, gates.interval
+        );
+        self.error(&top("gates").key("samples"), message, "ask for fewer, or make `window` longer");
+    }
+
     pub(super) fn gates(&self) {
         let draft = &self.draft.gates;
+        self.samples_fit();
         let green = self.draft.green.as_ref();
         if draft.gates.nodes_ready && green.is_some_and(|green| !green.has_cluster()) {
             let message = "nobody knows green's nodes: it has neither a kubeconfig nor an inventory";

@@ -57,6 +57,8 @@ pub(super) fn gates(field: Option<Field<'_>>) -> DraftGates {
         metrics: Vec::new(),
         commands: Vec::new(),
         samples: 20,
+        interval: 1,
+        window: 60,
     };
     let empty = |gates| DraftGates { gates, metrics: Vec::new(), commands: Vec::new() };
     let Some(table) = field.and_then(|field| field.table()) else { return empty(gates) };
@@ -78,12 +80,19 @@ pub(super) fn gates(field: Option<Field<'_>>) -> DraftGates {
     if let Some(samples) = samples.and_then(|samples| u32::try_from(samples).ok()) {
         gates.samples = samples;
     }
+    for (key, value) in [("interval", &mut gates.interval), ("window", &mut gates.window)] {
+        if let Some(wanted) = table.get(key).and_then(|field| field.duration_up_to(1)) {
+            *value = wanted;
+        }
+    }
     let metrics = list(table.get("metrics")).iter().map(metric).collect();
     let commands = list(table.get("commands")).iter().map(command).collect();
     table
         .moved(&[
             ("errors", "errorRate"),
             ("minSamples", "samples"),
+            ("period", "window"),
+            ("every", "interval"),
             ("cloudwatch", "metrics"),
             ("cloudWatch", "metrics"),
             ("targets", "healthyTargets"),

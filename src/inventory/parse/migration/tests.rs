@@ -55,6 +55,8 @@ gates:
   healthyTargets: 75%
   nodesReady: true
   samples: 50
+  interval: 2s
+  window: 2m
   metrics:
     - {namespace: Shop, metric: Errors, dimensions: {Service: web, Side: green}, statistic: p99.9, period: 5m, below: 5, above: -0.5}
   commands:
@@ -105,6 +107,8 @@ fn a_small_migration_gets_its_defaults() {
             metrics: Vec::new(),
             commands: Vec::new(),
             samples: 20,
+            interval: 1,
+            window: 60,
         }
     );
     assert_eq!(migration.take_over, None);
@@ -144,6 +148,7 @@ fn every_field_of_a_migration_is_read() {
     let gates = &migration.gates;
     assert_eq!((gates.error_rate, gates.worse_than_blue, gates.healthy_targets), (0.005, 0.0025, 0.75));
     assert_eq!((gates.latency, gates.slower_than_blue, gates.samples), (Some(300), Some(1.5), 50));
+    assert_eq!((gates.interval, gates.window), (2, 120));
     assert!(gates.nodes_ready);
     let metric = &gates.metrics[0];
     assert_eq!((metric.statistic.as_str(), metric.period), ("p99.9", 300));

@@ -108,7 +108,7 @@ fn gates_have_numbers_in_their_ranges() {
         "{}",
         "{errorRate: 0%, worseThanBlue: 100%, healthyTargets: 0.125%}",
         "{latency: 1ms, slowerThanBlue: 1, samples: 1}",
-        "{latency: 1m, slowerThanBlue: 100, samples: 10000}",
+        "{latency: 1m, slowerThanBlue: 100, samples: 3600, interval: 1s, window: 1h}",
     ] {
         fine(&gates(good));
     }
@@ -131,6 +131,9 @@ fn gates_have_numbers_in_their_ranges() {
         ("{slowerThanBlue: 0.5}", "slowerThanBlue", ["0.5 is not between 1 and 100", "twice as long"]),
         ("{slowerThanBlue: \"2\"}", "slowerThanBlue", ["want a number", "without quotes"]),
         ("{slowerThanBlue: .inf}", "slowerThanBlue", ["want a number", "without quotes"]),
+        ("{samples: 20, window: 10s}", "samples", ["10s of a round every 1s are", "make `window` longer"]),
+        ("{interval: 2h}", "interval", ["2h is not between 1s and 1h", "30s, 5m"]),
+        ("{window: 60}", "window", ["without a unit", "30s, 5m"]),
         ("{samples: 0}", "samples", ["a number of answers from 1 to 10000", "without quotes"]),
         ("{nodesReady: yes}", "nodesReady", ["want true or false", "write true"]),
         (
