@@ -12,7 +12,7 @@ use crate::cli::{CommandError, ErrorKind};
 use crate::exec::SystemClock;
 use crate::inventory::Migration;
 use crate::migrate::copy::show::{outcome_text, survey_text};
-use crate::migrate::copy::{ClusterError, Copy, Event, Outcome, Selection, Survey, SurveyError};
+use crate::migrate::copy::{ClusterError, CopyRun, Event, Outcome, Selection, Survey, SurveyError};
 use crate::state::harden_process;
 
 /// Bring the objects of the old cluster to the new one
@@ -68,7 +68,7 @@ fn copy(migration: &Migration, args: &CopyArgs) -> Result<ExitCode, CommandError
         }
     };
     let clock = SystemClock::default();
-    let copy = Copy { blue: &blue, green: &green, clock: &clock, selection: &selection, events: &events };
+    let copy = CopyRun { blue: &blue, green: &green, clock: &clock, selection: &selection, events: &events };
     let survey = block_on(copy.survey())?.map_err(unread)?;
     if args.dry_run {
         show_survey(&survey, args.output)?;

@@ -148,9 +148,18 @@ fn scalar(item: &Value, key: &str) -> String {
     }
 }
 
-impl Shown {
+impl Change {
     /// In one short line.
     pub fn text(&self) -> String {
+        match (&self.from, &self.to) {
+            (Shown::Hidden, Shown::Hidden) => format!("{}: changed", self.path),
+            (from, to) => format!("{}: {} -> {}", self.path, from.text(), to.text()),
+        }
+    }
+}
+
+impl Shown {
+    fn text(&self) -> String {
         const LENGTH: usize = 60;
         match self {
             Shown::Absent => "absent".to_owned(),
@@ -176,7 +185,7 @@ mod tests {
     fn changes(live: &str, applied: &str) -> Vec<String> {
         let (live, applied) = (yaml(live), yaml(applied));
         let lines = diff(&ObjectId::of(&applied), &live, &applied);
-        lines.iter().map(|c| format!("{}: {} -> {}", c.path, c.from.text(), c.to.text())).collect()
+        lines.iter().map(Change::text).collect()
     }
 
     #[test]
@@ -196,7 +205,7 @@ kind: Deployment
 metadata: {name: web, uid: a, resourceVersion: '1', generation: 4, labels: {a: '1', b.example.org/c: x}}
 spec:
   replicas: 3
-  template: {spec: {containers: [{name: log, image: log:1}, {name: web, image: web:2, args: [a, b]}, {name: new, image: n}]}}
+  template: {spec: {containers: [{name: log, image: log:1}, {name: web, image: web:2, args: [a, b]}, {name: new, image: i}]}}
 ";
         assert_eq!(
             changes(live, applied),
@@ -205,7 +214,7 @@ spec:
                 "spec.replicas: 2 -> 3",
                 "spec.template.spec.containers[name=web].args: [\"a\"] -> [\"a\",\"b\"]",
                 "spec.template.spec.containers[name=web].image: \"web:1\" -> \"web:2\"",
-                "spec.template.spec.containers[name=new]: absent -> {\"name\":\"new\",\"image\":\"n\"}",
+                "spec.template.spec.containers[name=new]: absent -> {\"name\":\"new\",\"image\":\"i\"}",
             ]
         );
         assert!(changes(live, live).is_empty());
@@ -224,10 +233,10 @@ spec:
         assert_eq!(
             found,
             [
-                "data.a: hidden -> hidden",
+                "data.a: changed",
                 "data.gone: hidden -> absent",
                 "data.new: absent -> hidden",
-                "metadata.annotations.note: hidden -> hidden",
+                "metadata.annotations.note: changed",
                 "metadata.labels.x: \"1\" -> \"2\"",
             ]
         );

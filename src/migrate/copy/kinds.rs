@@ -152,20 +152,35 @@ fn stored_version(definition: &Value) -> Option<&str> {
     items(definition, "/spec/versions").find(is_stored).map(|version| text(version, "/name"))
 }
 
-/// Groups that Kubernetes itself brings.
+/// Groups that Kubernetes itself brings. Others that end in `.k8s.io` are of SIGs' projects, and have definitions like
+/// anybody's.
+const OF_KUBERNETES: [&str; 21] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
+
+/// Whether a group is one that Kubernetes itself brings.
 pub fn is_of_kubernetes(group: &str) -> bool {
-    matches!(group, "" | "apps" | "batch" | "autoscaling" | "policy") || {
-        // Those of SIGs' projects have definitions like any other.
-        group.ends_with(".k8s.io")
-            && ![
-                "gateway.networking.k8s.io",
-                "snapshot.storage.k8s.io",
-                "x-k8s.io",
-                "policy.networking.k8s.io",
-            ]
-            .iter()
-            .any(|project| group.ends_with(project))
-    }
+    OF_KUBERNETES.contains(&group)
 }
 
 /// Kinds that are never copied: what a cluster says of its own machines and controllers, or makes by itself.
@@ -342,6 +357,7 @@ mod tests {
             ("snapshot.storage.k8s.io", false),
             ("groupsnapshot.storage.k8s.io", false),
             ("kueue.x-k8s.io", false),
+            ("app.k8s.io", false),
             ("example.org", false),
         ] {
             assert_eq!(is_of_kubernetes(group), own, "{group}");

@@ -20,6 +20,8 @@ pub(super) const AT_ONCE: usize = 8;
 pub(super) struct Blue {
     pub served: Served,
     pub found: Vec<Found>,
+    /// Kinds that both sides serve.
+    pub common: BTreeSet<Kind>,
     /// Kinds that could not be read.
     pub left: Vec<Left>,
     /// Words of `withoutKinds` that mean nothing.
@@ -73,8 +75,11 @@ pub(super) async fn read_blue(
         .collect::<Vec<(Pairing, Result<Vec<Value>, ClusterError>)>>()
         .await;
     let mut left: Vec<Left> = silent(&served, "blue");
-    let mut found = Vec::new();
+    let (mut found, mut common) = (Vec::new(), BTreeSet::new());
     for (pairing, objects) in reads {
+        if let Pairing::Common(kind) = &pairing {
+            common.insert(kind.clone());
+        }
         match objects {
             Ok(objects) => {
                 found.extend(objects.into_iter().map(|object| Found::new(pairing.clone(), object)));
@@ -84,7 +89,7 @@ pub(super) async fn read_blue(
         }
     }
     found.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Blue { served, found, left, unknown_kinds })
+    Ok(Blue { served, found, common, left, unknown_kinds })
 }
 
 /// Parts of an API that do not answer, where their objects would be copied.
@@ -94,18 +99,12 @@ fn silent(served: &Served, side: &str) -> Vec<Left> {
     silent.map(|one| Left::new(format!("objects of {} on {side}", one.api_version), &one.why)).collect()
 }
 
-/// What green has of the kinds that are copied, and what else has to be known of it.
+/// What green has of these kinds, and what else has to be known of it.
 pub(super) async fn read_green(
     green: &dyn Cluster,
     served: Served,
-    copied: &[Found],
+    mut kinds: BTreeSet<Kind>,
 ) -> Result<Green, SurveyError> {
-    let mut kinds: BTreeSet<Kind> = BTreeSet::new();
-    for one in copied {
-        if let Pairing::Common(kind) = &one.pairing {
-            kinds.insert(kind.clone());
-        }
-    }
     for (group, kind) in [
         ("", "Namespace"),
         ("", "Service"),

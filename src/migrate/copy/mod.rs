@@ -21,6 +21,8 @@ pub mod survey;
 pub mod warn;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod run_tests;
@@ -29,6 +31,6 @@ mod testing;
 
 pub use cluster::{Cluster, ClusterError, FieldConflict, MANAGER, Mode, Reply};
 pub use kinds::{Kind, Served, Silent};
-pub use run::{Copy, Event, Outcome};
+pub use run::{CopyRun, Event, Outcome};
 pub use selection::{Selection, SelectorError};
 pub use survey::{Item, Standing, Survey, SurveyError};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::cluster::{Cluster, Mode};
 use super::kinds::Kind;
 use super::object::{ObjectId, text};
-use super::run::{Copy, Trouble, Wait};
+use super::run::{CopyRun, Trouble, Wait};
 use super::snapshots::{
     SnapshotWay, blue_snapshot, content_kind, from_snapshot, green_content, green_snapshot, snapshot_kind,
 };
@@ -18,7 +18,7 @@ const TAKING_PATIENCE: Duration = Duration::from_secs(2 * 3600);
 /// Green's only has to be looked up.
 const FINDING_PATIENCE: Duration = Duration::from_secs(600);
 
-impl Copy<'_> {
+impl CopyRun<'_> {
     /// The claim as it is applied to green, when its snapshot can be used there.
     pub(super) async fn restore(&self, claim: &Value, way: &SnapshotWay) -> Result<Value, Trouble> {
         let taken = self.make(self.blue, "blue", &snapshot_kind(), &blue_snapshot(claim, way)).await?;

@@ -25,7 +25,7 @@ const EARLY_PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A copy from blue to green.
-pub struct Copy<'a> {
+pub struct CopyRun<'a> {
     pub blue: &'a dyn Cluster,
     pub green: &'a dyn Cluster,
     pub clock: &'a dyn Clock,
@@ -94,7 +94,7 @@ enum End {
     LeftOut(ObjectId),
 }
 
-impl Copy<'_> {
+impl CopyRun<'_> {
     /// Applies everything that is not as wanted.
     pub async fn carry_out(&self, survey: &Survey) -> Outcome {
         let mut outcome = Outcome::default();
@@ -166,11 +166,15 @@ impl Copy<'_> {
     /// Some refusals pass by themselves.
     async fn apply_when_ready(&self, item: &Item, wanted: &Value) -> Result<(), Trouble> {
         let deadline = self.clock.now() + EARLY_PATIENCE;
+        let mut is_said = false;
         loop {
             match self.green.apply(&item.kind, wanted, Mode::Real).await {
                 Ok(_) => return Ok(()),
                 Err(error) if is_early(item, &error) && self.clock.now() < deadline => {
-                    (self.events)(&Event::Waiting { what: format!("{}: {error}", item.id) });
+                    if !is_said {
+                        (self.events)(&Event::Waiting { what: format!("{}: {error}", item.id) });
+                        is_said = true;
+                    }
                     self.clock.wait(PAUSE).await;
                 }
                 Err(error) => return Err(Trouble::Green(error)),

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use futures::executor::block_on;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::cluster::{ClusterError, FieldConflict};
-use super::fake::{Died, FakeCluster, Fate, KINDS, pair};
-use super::object::{ObjectId, name};
-use super::run::{Copy, Event, Outcome};
+use super::fake::{FakeCluster, Fate, KINDS, pair};
+use super::object::ObjectId;
+use super::run::{CopyRun, Event, Outcome};
 use super::selection::Selection;
 use super::snapshots::GROUP;
 use super::survey::{Standing, Survey};
@@ -113,15 +113,15 @@ metadata: {name: snapper}
 driver: d.example.org
 ";
 
-struct World {
-    blue: FakeCluster,
-    green: FakeCluster,
-    fate: Arc<Mutex<Fate>>,
+pub(super) struct World {
+    pub blue: FakeCluster,
+    pub green: FakeCluster,
+    pub fate: Arc<Mutex<Fate>>,
     events: Mutex<Vec<Event>>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (blue, green, fate) = pair();
         for cluster in [&blue, &green] {
             cluster.serve(&KINDS);
@@ -136,16 +136,16 @@ impl World {
         World { blue, green, fate, events: Mutex::default() }
     }
 
-    fn selection(snapshots: bool) -> Selection {
+    pub fn selection(snapshots: bool) -> Selection {
         Selection::new(&CopySelection { snapshots, ..CopySelection::default() }).unwrap()
     }
 
     /// Looks, and applies what it saw.
-    fn copy(&self, selection: &Selection) -> (Survey, Outcome) {
+    pub fn copy(&self, selection: &Selection) -> (Survey, Outcome) {
         let events =
             |event: &Event| self.events.lock().unwrap_or_else(|e| e.into_inner()).push(event.clone());
         let copy =
-            Copy { blue: &self.blue, green: &self.green, clock: &self.green, selection, events: &events };
+            CopyRun { blue: &self.blue, green: &self.green, clock: &self.green, selection, events: &events };
         block_on(async {
             let survey = copy.survey().await.unwrap();
             let outcome = copy.carry_out(&survey).await;
@@ -153,9 +153,9 @@ impl World {
         })
     }
 
-    fn survey(&self, selection: &Selection) -> Survey {
+    pub fn survey(&self, selection: &Selection) -> Survey {
         let copy =
-            Copy { blue: &self.blue, green: &self.green, clock: &self.green, selection, events: &|_| {} };
+            CopyRun { blue: &self.blue, green: &self.green, clock: &self.green, selection, events: &|_| {} };
         block_on(copy.survey()).unwrap()
     }
 }
@@ -407,62 +407,4 @@ fn what_is_gone_from_blue_since_an_earlier_copy_stays_on_green_and_is_named() {
     let said = "ConfigMap shop/web: came by an earlier copy and is gone from blue: delete it on green where nothing needs it";
     assert!(survey.warnings.contains(&said.to_owned()), "{:#?}", survey.warnings);
     assert!(world.green.get(&config).is_some());
-}
-
-/// Runs a copy that may be killed; None: it was.
-fn once(world: &World) -> Option<Outcome> {
-    let work = std::panic::AssertUnwindSafe(|| world.copy(&World::selection(true)).1);
-    match std::panic::catch_unwind(work) {
-        Ok(outcome) => Some(outcome),
-        Err(panic) if panic.is::<Died>() => None,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
-}
-
-/// Deaths are what is tested, so nobody hears of them.
-fn quietly() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !info.payload().is::<Died>() {
-                hook(info);
-            }
-        }));
-    });
-}
-
-#[test]
-fn killed_at_any_call_the_next_copy_goes_on() {
-    quietly();
-    let calm = World::new();
-    assert!(once(&calm).unwrap().is_complete());
-    let calls = calm.fate.lock().unwrap().calls;
-    assert!(calls > 60, "{calls}");
-    // Numbers that servers give depend on how often they were asked.
-    let plain = |world: &World| {
-        let mut census = world.green.census();
-        census.values_mut().for_each(|object| {
-            if let Some(address) = object.pointer_mut("/spec/clusterIP") {
-                *address = Value::Null;
-            }
-        });
-        census
-    };
-    let wanted = plain(&calm);
-    assert!(wanted.keys().any(|id| id.kind == "Widget"));
-    for call in 1..=calls {
-        for before in [true, false] {
-            let world = World::new();
-            world.fate.lock().unwrap().dies_at = Some((call, before));
-            assert!(once(&world).is_none(), "it was to be killed at call {call}");
-            let outcome = once(&world).unwrap();
-            assert!(outcome.is_complete(), "call {call}: {outcome:#?}");
-            assert_eq!(plain(&world), wanted, "call {call}");
-            assert!(world.survey(&World::selection(true)).is_done(), "call {call}");
-            let snapshots =
-                world.blue.census().into_values().filter(|object| name(object).starts_with("snapcontent"));
-            assert_eq!(snapshots.count(), 1, "call {call}: a second snapshot was taken");
-        }
-    }
 }

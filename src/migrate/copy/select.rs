@@ -12,12 +12,18 @@ use super::needs::{cluster_wide, is_ephemeral, served_namespaces};
 use super::object::{ObjectId, annotation, controller, has_condition, items, label, name, namespace, text};
 use super::selection::Selection;
 
-/// An object of blue.
-#[derive(Debug, Clone)]
+/// An object of blue. Printed, it shows nothing of the object itself.
+#[derive(Clone)]
 pub struct Found {
     pub id: ObjectId,
     pub pairing: Pairing,
     pub object: Value,
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.id, self.pairing)
+    }
 }
 
 impl Found {

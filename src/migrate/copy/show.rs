@@ -64,9 +64,7 @@ fn show_item(text: &mut String, item: &Item) {
         Standing::Same => {}
         Standing::Differs { changes } => {
             line(text, 1, &format!("~ {id}"));
-            for change in changes {
-                line(text, 3, &format!("{}: {} -> {}", change.path, change.from.text(), change.to.text()));
-            }
+            changes.iter().for_each(|change| line(text, 3, &change.text()));
         }
         Standing::Conflict { conflicts } => {
             line(text, 1, &format!("! {id}: somebody else has set fields on green"));

@@ -34,7 +34,7 @@ fn survey() -> Survey {
     let change = |path: &str, from: Shown, to: Shown| Change { path: path.into(), from, to };
     let changes = vec![
         change("data.a", Shown::Value("1".into()), Shown::Value("2".into())),
-        change("data.secret", Shown::Hidden, Shown::Absent),
+        change("data.secret", Shown::Hidden, Shown::Hidden),
     ];
     let way = SnapshotWay {
         driver: "d.example.org".into(),
@@ -98,6 +98,6 @@ fn an_outcome_names_everything_that_did_not_come_along_and_why() {
 fn what_is_wanted_of_an_object_is_not_in_the_json() {
     let json = serde_json::to_value(survey()).unwrap();
     assert_eq!(json["items"][0]["id"]["name"], "shop");
-    assert_eq!(json["items"][2]["standing"]["differs"]["changes"][1]["from"], "hidden");
+    assert_eq!(json["items"][2]["standing"]["differs"]["changes"][1]["to"], "hidden");
     assert!(json["items"][0].get("wanted").is_none() && json["items"][0].get("kind").is_none(), "{json}");
 }

@@ -127,7 +127,7 @@ fn directories(object: &Value) -> Option<String> {
         let is_below = |known: &&str| {
             path.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        *path != "/" && !path.is_empty() && !OF_EVERY_MACHINE.iter().any(|known| is_below(known))
+        *path != "/" && !path.is_empty() && !OF_EVERY_MACHINE.iter().any(is_below)
     };
     let paths: BTreeSet<&str> =
         items(spec, "/volumes").map(|volume| text(volume, "/hostPath/path")).filter(is_own).collect();

@@ -2,6 +2,7 @@
 //! blue and why, and what has state. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use super::look::{AT_ONCE, Blue, Green, list_of, read_blue, read_green};
 use super::needs::{scaled_by, storage_class};
 use super::object::{ObjectId, items, text};
 use super::order::Stage;
-use super::run::Copy;
+use super::run::CopyRun;
 use super::select::{Found, Left, Selected, select};
 use super::settle::settle;
 use super::snapshots::{self, ClaimWay, SnapshotWay, Storage, from_snapshot, way_of};
@@ -35,8 +36,8 @@ pub struct Survey {
     pub warnings: Vec<String>,
 }
 
-/// An object that is copied.
-#[derive(Debug, Clone, Serialize)]
+/// An object that is copied. Printed, it shows nothing of the object itself.
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     pub id: ObjectId,
@@ -52,6 +53,12 @@ pub struct Item {
     /// Of a claim that is made from a snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotWay>,
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {:?}", self.id, self.standing, self.snapshot)
+    }
 }
 
 /// What becomes of an object on green.
@@ -97,7 +104,7 @@ struct Draft {
     is_early: bool,
 }
 
-impl Copy<'_> {
+impl CopyRun<'_> {
     /// Looks at both sides.
     ///
     /// # Errors
@@ -105,7 +112,7 @@ impl Copy<'_> {
     pub async fn survey(&self) -> Result<Survey, SurveyError> {
         let green_served = self.green.kinds().await.map_err(SurveyError::Green)?;
         let blue = read_blue(self.blue, &green_served, self.selection).await?;
-        let Blue { served, found, left, unknown_kinds } = blue;
+        let Blue { served, found, common, left, unknown_kinds } = blue;
         let pods = found.iter().filter(|one| one.id.is("", "Pod")).map(|one| one.object.clone()).collect();
         let pods: Vec<Value> = if self.selection.snapshots && !found.iter().any(|one| one.id.is("", "Pod")) {
             list_of(self.blue, &served, "", "Pod").await.map_err(SurveyError::Blue)?
@@ -115,7 +122,7 @@ impl Copy<'_> {
         let on_blue: BTreeSet<ObjectId> = found.iter().map(|one| one.id.clone()).collect();
         let mut selected = select(found, self.selection);
         selected.left.extend(left);
-        let green = read_green(self.green, green_served, &selected.copied).await?;
+        let green = read_green(self.green, green_served, common).await?;
         self.part_with_unread(&mut selected, &green);
         self.part_with_classes(&mut selected, &green);
         let storage = self.storage(&served, &selected, &green).await?;

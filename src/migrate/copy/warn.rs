@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::needs::pod_spec;
-use super::object::{ObjectId, items, name, namespace, text};
+use super::object::{ObjectId, annotation, items, name, namespace, text};
 use super::select::Found;
 
 /// What green has already.
@@ -39,6 +39,7 @@ pub fn warnings(
             }
             ("", "Service") => service(one, green),
             ("storage.k8s.io", "StorageClass") => class(&one.object, blue_drivers, green),
+            ("", "ServiceAccount") => role(&one.object).into_iter().collect(),
             ("batch", "CronJob" | "Job") if new => vec![suspended(&one.id)],
             _ => Vec::new(),
         };
@@ -111,6 +112,12 @@ fn class(object: &Value, blue_drivers: &[&str], green: &GreenServices) -> Vec<St
         return Vec::new();
     }
     vec![format!("green has no driver {driver}: map the class to one of green's with `storageClasses`")]
+}
+
+/// A role of AWS trusts the issuer of one cluster's tokens.
+fn role(account: &Value) -> Option<String> {
+    let role = annotation(account, "eks.amazonaws.com/role-arn")?;
+    Some(format!("role {role} trusts blue's issuer of tokens: let it trust green's too"))
 }
 
 fn suspended(id: &ObjectId) -> String {
@@ -215,6 +222,12 @@ mod tests {
                 // Brought by a Deployment that is copied too.
                 "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: a}, provisioner: example.org/nfs}",
                 vec![],
+            ),
+            (
+                "{apiVersion: v1, kind: ServiceAccount, metadata: {name: a, namespace: shop, annotations: {eks.amazonaws.com/role-arn: 'arn:x'}}}",
+                vec![
+                    "ServiceAccount shop/a: role arn:x trusts blue's issuer of tokens: let it trust green's too",
+                ],
             ),
             (
                 "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, namespace: shop}, spec: {template: {spec: {nodeSelector: {kubernetes.io/hostname: n1}}}}}",
