@@ -93,9 +93,11 @@ pub struct Sample {
 pub struct NameTally {
     pub asked: u32,
     pub failed: u32,
-    /// Of those asked, those that the name led there.
+    /// Of those asked, those that the name led there, and of these those that failed.
     pub blue: u32,
+    pub blue_failed: u32,
     pub green: u32,
+    pub green_failed: u32,
 }
 
 /// Why the window of a take-over ended.

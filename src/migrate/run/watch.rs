@@ -270,11 +270,16 @@ impl Run<'_> {
         let straight = |side: Side| Tally::of(untold.iter().filter(|answer| answer.side == Some(side)));
         let mut name = NameTally::default();
         for answer in untold.iter().filter(|answer| answer.side.is_none()) {
+            let failed = u32::from(answer.error.is_some());
             name.asked += 1;
-            name.failed += u32::from(answer.error.is_some());
+            name.failed += failed;
             match answer.led {
-                Some(Side::Blue) => name.blue += 1,
-                Some(Side::Green) => name.green += 1,
+                Some(Side::Blue) => {
+                    (name.blue, name.blue_failed) = (name.blue + 1, name.blue_failed + failed)
+                }
+                Some(Side::Green) => {
+                    (name.green, name.green_failed) = (name.green + 1, name.green_failed + failed);
+                }
                 None => {}
             }
         }
