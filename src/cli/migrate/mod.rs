@@ -63,7 +63,7 @@ pub(super) struct FileArgs {
 }
 
 impl FileArgs {
-    pub fn load(&self) -> Result<(Migration, Place), CommandError> {
+    fn load(&self) -> Result<(Migration, Place), CommandError> {
         let migration = load_migration(&self.file)?;
         let place = Place::new(self.state.as_deref(), &self.file, &migration);
         Ok((migration, place))

@@ -63,7 +63,7 @@ impl MigrationSite {
         let (blocks, warns): (Vec<&Finding>, Vec<&Finding>) =
             findings.iter().partition(|finding| finding.severity == Severity::Blocks);
         for finding in warns {
-            eprintln!("warning: {finding}: {}", finding.what.hint());
+            eprintln!("warning: {}: {}", finding.what, finding.what.hint());
         }
         if blocks.is_empty() {
             return Ok(());
@@ -74,7 +74,8 @@ impl MigrationSite {
         };
         let mut error =
             CommandError::new(ErrorKind::Refused, SiteError::Blocked(count, self.migration.name.clone()));
-        error.hints = blocks.iter().map(|finding| format!("{finding}: {}", finding.what.hint())).collect();
+        error.hints =
+            blocks.iter().map(|finding| format!("{}: {}", finding.what, finding.what.hint())).collect();
         Err(error)
     }
 
