@@ -1,7 +1,9 @@
 //! A service's way from an old cluster to a new one behind names that both share: weights of Route 53 by a schedule,
 //! each watched and judged before the next, and back when green is not well.
 
+pub mod check;
 pub mod gates;
 pub mod plan;
 pub mod ports;
 pub mod record;
+pub mod survey;

@@ -217,7 +217,8 @@ impl Sides {
 }
 
 /// Why records are none that weights can be moved between.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Foreign {
     #[error("{name} has no {record_type} record")]
     Missing { name: String, record_type: RecordType },
