@@ -4,4 +4,5 @@
 pub mod gates;
 pub mod plan;
 pub mod ports;
+pub mod probe;
 pub mod record;
