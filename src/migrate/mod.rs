@@ -10,6 +10,7 @@ pub mod gates;
 pub mod guard;
 pub mod plan;
 pub mod ports;
+pub mod probe;
 pub mod record;
 pub mod run;
 pub mod show;
