@@ -6,3 +6,4 @@ pub mod plan;
 pub mod ports;
 pub mod probe;
 pub mod record;
+pub mod report;
