@@ -23,6 +23,8 @@ use crate::state::Vault;
 pub struct Adapters {
     pub remote: Arc<dyn Remote>,
     pub kube: Arc<dyn KubeApi>,
+    /// The same API, for what the port does not offer.
+    pub client: kube::Client,
     pub etcd: Arc<dyn Etcd>,
 }
 
@@ -58,7 +60,8 @@ pub fn connect(
     let identity = |service| Arc::new(Identity { vault: Arc::clone(vault), service });
     let kube = KubeClient::new(tunnels.clone(), api_servers, identity(Service::Api));
     let etcd = EtcdClient::new(tunnels, members, identity(Service::Etcd));
-    Ok(Adapters { remote: Arc::new(remote), kube: Arc::new(kube), etcd: Arc::new(etcd) })
+    let client = kube.client();
+    Ok(Adapters { remote: Arc::new(remote), kube: Arc::new(kube), client, etcd: Arc::new(etcd) })
 }
 
 /// Streams to a host's own loopback, where API server and etcd listen, over its SSH connection.

@@ -1,4 +1,4 @@
-//! How a command gets its inventory: the file is read, checked, and all its problems are shown at
+//! How a command gets its inventory, or its migration: the file is read, checked, and all its problems are shown at
 //! once with the lines they are in.
 
 use std::fs::OpenOptions;
@@ -9,7 +9,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::{CommandError, ErrorKind};
 use crate::cloud::hosts::imagined;
-use crate::inventory::{Diagnostics, Inventory, Origin, SIZE_LIMIT, Wanted, parse_wanted};
+use crate::inventory::{
+    Diagnostic, Diagnostics, Inventory, Migration, Origin, SIZE_LIMIT, Wanted, parse_migration, parse_wanted,
+};
 
 /// The flag every command that reads an inventory has.
 #[derive(Debug, Clone, clap::Args)]
@@ -32,14 +34,33 @@ impl InventoryArg {
     }
 }
 
+/// What a file is to be, and what is said when it is not there or not right.
+struct Wish {
+    noun: &'static str,
+    missing: &'static str,
+    invalid: &'static str,
+}
+
+const INVENTORY: Wish = Wish {
+    noun: "inventory",
+    missing: "name the file with --inventory FILE, or write one with\n    keelwright init",
+    invalid: "nothing on any machine has changed; docs/inventory.md describes every field",
+};
+
+const MIGRATION: Wish = Wish {
+    noun: "migration",
+    missing: "name the migration's file; docs/migration-file.md begins with a short one",
+    invalid: "no record and no balancer has changed; docs/migration-file.md describes every field",
+};
+
 #[derive(Debug, thiserror::Error)]
 enum LoadError {
-    #[error("cannot read inventory {path}")]
-    Read { path: Utf8PathBuf, source: std::io::Error },
-    #[error("cannot read inventory {path}: it is a {kind}, not a regular file")]
-    NotAFile { path: Utf8PathBuf, kind: &'static str },
-    #[error("{path}: inventory is {size} bytes, limit 4 MiB")]
-    TooLarge { path: Utf8PathBuf, size: u64 },
+    #[error("cannot read {noun} {path}")]
+    Read { noun: &'static str, path: Utf8PathBuf, source: std::io::Error },
+    #[error("cannot read {noun} {path}: it is a {kind}, not a regular file")]
+    NotAFile { noun: &'static str, path: Utf8PathBuf, kind: &'static str },
+    #[error("{path}: {noun} is {size} bytes, limit 4 MiB")]
+    TooLarge { noun: &'static str, path: Utf8PathBuf, size: u64 },
     #[error("the working directory is not known, or not UTF-8")]
     WorkingDirectory,
     #[error("{headline}\n\n{report}\n")]
@@ -60,12 +81,28 @@ pub fn load(path: &Utf8Path) -> Result<Inventory, CommandError> {
 /// # Errors
 /// Of kind [`ErrorKind::Usage`], when the file cannot be read or is not a valid inventory.
 pub fn wanted(path: &Utf8Path) -> Result<Wanted, CommandError> {
-    let bytes = read(path)?;
+    checked(path, &INVENTORY, parse_wanted)
+}
+
+/// Reads and checks the migration at `path`. Warnings go to stderr.
+///
+/// # Errors
+/// As [`wanted`].
+pub fn load_migration(path: &Utf8Path) -> Result<Migration, CommandError> {
+    checked(path, &MIGRATION, parse_migration)
+}
+
+fn checked<T>(
+    path: &Utf8Path,
+    wish: &Wish,
+    parse: impl Fn(&[u8], &Origin<'_>) -> Result<(T, Vec<Diagnostic>), Diagnostics>,
+) -> Result<T, CommandError> {
+    let bytes = read(path, wish)?;
     let base =
         directory_of(path).ok_or_else(|| CommandError::new(ErrorKind::Usage, LoadError::WorkingDirectory))?;
     let home = std::env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok());
     let origin = Origin { file: path.as_str(), base: &base, home: home.as_deref() };
-    match parse_wanted(&bytes, &origin) {
+    match parse(&bytes, &origin) {
         Ok((wanted, warnings)) => {
             let source = shown(&bytes);
             for warning in warnings {
@@ -73,8 +110,9 @@ pub fn wanted(path: &Utf8Path) -> Result<Wanted, CommandError> {
             }
             Ok(wanted)
         }
-        Err(problems) => Err(CommandError::new(ErrorKind::Usage, invalid(path, &problems, &bytes))
-            .hint("nothing on any machine has changed; docs/inventory.md describes every field")),
+        Err(problems) => {
+            Err(CommandError::new(ErrorKind::Usage, invalid(path, &problems, &bytes)).hint(wish.invalid))
+        }
     }
 }
 
@@ -91,13 +129,14 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// The bytes of a regular file of at most 4 MiB.
-fn read(path: &Utf8Path) -> Result<Vec<u8>, CommandError> {
+fn read(path: &Utf8Path, wish: &Wish) -> Result<Vec<u8>, CommandError> {
+    let noun = wish.noun;
     let usage = |error: LoadError| CommandError::new(ErrorKind::Usage, error);
     let unreadable = |source: std::io::Error| {
         let missing = source.kind() == std::io::ErrorKind::NotFound;
-        let error = usage(LoadError::Read { path: path.to_owned(), source });
+        let error = usage(LoadError::Read { noun, path: path.to_owned(), source });
         match missing {
-            true => error.hint("name the file with --inventory FILE, or write one with\n    keelwright init"),
+            true => error.hint(wish.missing),
             false => error,
         }
     };
@@ -110,11 +149,11 @@ fn read(path: &Utf8Path) -> Result<Vec<u8>, CommandError> {
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         let kind = kind_of(metadata.file_type());
-        return Err(usage(LoadError::NotAFile { path: path.to_owned(), kind }));
+        return Err(usage(LoadError::NotAFile { noun, path: path.to_owned(), kind }));
     }
     let limit = SIZE_LIMIT as u64;
     if metadata.len() > limit {
-        return Err(usage(LoadError::TooLarge { path: path.to_owned(), size: metadata.len() }));
+        return Err(usage(LoadError::TooLarge { noun, path: path.to_owned(), size: metadata.len() }));
     }
     let mut bytes = Vec::new();
     // One byte more, so that a file that grows meanwhile is refused by the parser.
@@ -202,6 +241,48 @@ mod tests {
         refused(&scratch.file(b"kind: a\nb: \0\n"), &["NUL character at byte 11", ":2:4"]);
         let text = format!("\u{feff}{}", crate::inventory::MINIMAL);
         assert!(load(&scratch.file(text.as_bytes())).is_ok());
+    }
+
+    #[test]
+    fn a_migration_is_read_under_the_same_limits() {
+        let scratch = Scratch::new("migration");
+        let no = |path: &Utf8Path, parts: &[&str]| {
+            let error = load_migration(path).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Usage);
+            for part in parts {
+                assert!(error.to_string().contains(part), "{part:?} is not in {error}");
+            }
+        };
+        no(
+            &scratch.0.join("none.yaml"),
+            &["cannot read migration", "No such file", "name the migration's file"],
+        );
+        no(&scratch.0, &["cannot read migration", "it is a directory"]);
+        no(Utf8Path::new("/dev/zero"), &["it is a device"]);
+        let fifo = scratch.0.join("fifo");
+        nix::unistd::mkfifo(fifo.as_std_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        no(&fifo, &["it is a FIFO"]);
+        no(&scratch.file(&vec![b' '; SIZE_LIMIT + 1]), &["migration is 4194305 bytes, limit 4 MiB"]);
+        let small = crate::inventory::SMALL_MIGRATION;
+        no(
+            &scratch.file(small.replace("metadata:", "metadate:").as_bytes()),
+            &[
+                "has 2 problems",
+                "did you mean `metadata`?",
+                " 3 | metadate",
+                "Hint: no record and no balancer",
+            ],
+        );
+        no(&scratch.file(crate::inventory::MINIMAL.as_bytes()), &["this file is an inventory"]);
+        refused(&scratch.file(small.as_bytes()), &["has 1 problem", "this file is a migration"]);
+        let path = scratch.file(
+            small
+                .replace("name: shop-new", "name: shop-new}, inventory: x.yaml")
+                .replace("yaml}}", "yaml}")
+                .as_bytes(),
+        );
+        let migration = load_migration(&path).unwrap();
+        assert_eq!(migration.green.inventory, Some(scratch.0.join("x.yaml")), "it starts at the file");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod kubeconfig;
 pub mod lab;
 mod local;
 pub mod man;
+pub mod migrate;
 pub mod operation;
 pub mod rehearse;
 mod rehearse_observed;
@@ -59,6 +60,7 @@ enum Command {
     Rehearse(rehearse::RehearseArgs),
     Reset(apply::ResetArgs),
     Destroy(destroy::DestroyArgs),
+    Migrate(migrate::MigrateArgs),
     Bundle(bundle::BundleArgs),
     Lab(lab::LabArgs),
     Completions(completions::CompletionsArgs),
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Rehearse(args) => rehearse::run(args),
         Command::Reset(args) => apply::run_reset(args),
         Command::Destroy(args) => destroy::run(args),
+        Command::Migrate(args) => migrate::run(args),
         Command::Bundle(args) => bundle::run(args),
         Command::Lab(args) => lab::run(args),
         Command::Completions(args) => completions::run(args),

@@ -247,11 +247,22 @@ pub struct Reach {
     pub inventory: Inventory,
     pub vault: Arc<Vault>,
     pub adapters: Adapters,
-    /// Its lock is held while the command runs.
+    /// Its lock is held while the command runs, where it changes anything.
     _state: ClusterState,
 }
 
 impl Reach {
+    /// For a command that leaves the cluster's machines and state as they are; connects to nothing yet.
+    pub fn look(args: &ClusterArgs) -> Result<Self, CommandError> {
+        harden_process().map_err(failed)?;
+        let (inventory, state) = args.look()?;
+        let vault = Vault::observe(state.home(), &args.identity(), &inventory.name, system_clock());
+        let vault = Arc::new(vault.map_err(failed)?);
+        let dropped = dropped_hosts(state.home(), &inventory)?;
+        let adapters = adapters::connect(&inventory, &dropped, &vault, &args.reach.ssh)?;
+        Ok(Reach { inventory, vault, adapters, _state: state })
+    }
+
     /// Takes the state for this run and opens the vault; connects to nothing yet.
     pub fn open(args: &ClusterArgs) -> Result<Self, CommandError> {
         harden_process().map_err(failed)?;

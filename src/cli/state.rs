@@ -193,7 +193,7 @@ fn lock(directory: &Utf8Path) -> Result<RunLock, CommandError> {
         .map_err(|error| CommandError::new(ErrorKind::Refused, error))
 }
 
-fn myself() -> Holder {
+pub(super) fn myself() -> Holder {
     let user =
         std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

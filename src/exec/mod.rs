@@ -8,6 +8,7 @@ pub mod event;
 mod gate;
 pub mod hook;
 pub mod observe;
+mod pace;
 pub mod ports;
 pub mod render;
 pub mod snapshot;
@@ -19,6 +20,7 @@ pub use cycle::{Cycle, Look, VaultView};
 pub use drain::{DrainError, Drained, drain, uncordon};
 pub use engine::{Clock, DesiredObjects, Failure, Outcome, Ports, Setting, SystemClock, execute};
 pub use event::Event;
+pub use pace::{Pace, Waits};
 pub use ports::{
     Etcd, EtcdMember, KubeApi, KubeError, LocalCommand, LocalCommands, LocalEnd, Objects, PortError, Remote,
     RemoteError, SecretSource, SnapshotDraft, Snapshots, StageResult,

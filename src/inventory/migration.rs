@@ -135,8 +135,12 @@ pub struct Gates {
     pub nodes_ready: bool,
     pub metrics: Vec<MetricGate>,
     pub commands: Vec<CommandGate>,
-    /// Probes of each kind and side that have to be there before anything is judged.
+    /// So many of green's answers have to be there before anything is judged.
     pub samples: u32,
+    /// Seconds between two rounds of probes.
+    pub interval: u32,
+    /// Seconds: older answers are not judged, so that a long good time hides no bad one.
+    pub window: u32,
 }
 
 /// A metric of CloudWatch and what it must not pass.
@@ -174,7 +178,7 @@ pub struct TakeOver {
 }
 
 /// What becomes of the old cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Teardown {
     /// None: it stays.

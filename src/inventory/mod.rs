@@ -1,5 +1,5 @@
 //! What the operator wrote: an inventory, parsed and checked in one go. Once you hold an
-//! [`Inventory`], it is valid.
+//! [`Inventory`], it is valid; so is a [`Migration`], which has a file of its own.
 
 mod aws;
 mod check;
@@ -22,7 +22,9 @@ pub use model::*;
 pub use network::*;
 pub(crate) use parse::SIZE_LIMIT;
 #[cfg(test)]
+pub(crate) use parse::migration::tests::SMALL_MIGRATION;
+#[cfg(test)]
 pub(crate) use parse::tests::MINIMAL;
-pub use parse::{Origin, parse, parse_wanted};
-pub use schema::inventory_schema;
+pub use parse::{Origin, parse, parse_migration, parse_wanted};
+pub use schema::{inventory_schema, migration_schema};
 pub use upgrade::{Canary, UpgradePolicy};

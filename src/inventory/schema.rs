@@ -1,4 +1,5 @@
-//! The shape of an inventory file as JSON Schema, for editors: docs/schema/inventory.schema.json.
+//! The shape of an inventory file as JSON Schema, for editors: docs/schema/inventory.schema.json, and that of a
+//! migration's: docs/schema/migration.schema.json.
 //!
 //! These types are read by schemars only. The parser reads a tree with places instead; a test asks
 //! it for the fields it knows at each place and compares them with these.
@@ -11,9 +12,12 @@ use super::model::{Arch, KeyAlgorithm, Role, Sudo, TaintEffect};
 
 /// The JSON Schema of an inventory, as published.
 pub fn inventory_schema() -> String {
-    let schema = schema_for!(ClusterFile);
+    published(&schema_for!(ClusterFile))
+}
+
+fn published(schema: &schemars::Schema) -> String {
     // invariant: a schema is plain JSON, which always serialises.
-    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(schema).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -151,7 +155,10 @@ enum CountOrShare {
 struct Duration(#[schemars(regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))] String);
 
 mod aws;
+mod migration;
 mod upgrade;
+
+pub use migration::migration_schema;
 
 shapes! {
     /// A Kubernetes cluster as keelwright is to make and keep it.

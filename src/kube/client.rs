@@ -244,7 +244,7 @@ enum Attempt {
     Final(KubeError),
 }
 
-fn build(
+pub(super) fn build(
     method: &Method,
     path: &str,
     body: Option<(&'static str, &Value)>,
@@ -259,7 +259,7 @@ fn build(
 }
 
 /// What the transport said, without the wrapping of the layers between.
-fn service_error(error: kube::Error) -> String {
+pub(super) fn service_error(error: kube::Error) -> String {
     match error {
         kube::Error::Service(inner) => chain(inner.as_ref()),
         other => chain(&other),
@@ -267,7 +267,7 @@ fn service_error(error: kube::Error) -> String {
 }
 
 /// The message of a Status, or the text as it is.
-fn message_of(body: &[u8]) -> String {
+pub(super) fn message_of(body: &[u8]) -> String {
     let status: Option<Value> = serde_json::from_slice(body).ok();
     let message = status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str);
     message.map_or_else(|| String::from_utf8_lossy(body).trim().to_owned(), str::to_owned)

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ports::{BalancerFacts, BalancerTarget};
 use super::record::{Batch, Foreign, Point, RecordSet, RecordType, Side, Sides, Weights, batch_to, point_of};
 use crate::inventory::{Migration, ServiceName};
 
@@ -20,7 +21,7 @@ pub struct NameFacts {
 }
 
 impl NameFacts {
-    fn absolute(&self) -> String {
+    pub(super) fn absolute(&self) -> String {
         format!("{}.", self.service.name)
     }
 
@@ -47,8 +48,13 @@ impl NameFacts {
         batch_to(point, &self.records, &self.absolute(), self.record_type, &self.sides, &identifier)
     }
 
+    /// Whether one of its records leads to this side.
+    pub fn leads_to(&self, side: Side) -> bool {
+        self.records.iter().any(|record| self.sides.of(side).leads_as(&record.target))
+    }
+
     /// The same after these changes.
-    fn after(&self, batch: &Batch) -> Self {
+    pub fn after(&self, batch: &Batch) -> Self {
         let stays = self.records.iter().filter(|record| !batch.delete.contains(record)).cloned();
         NameFacts { records: stays.chain(batch.create.iter().cloned()).collect(), ..self.clone() }
     }
@@ -98,13 +104,45 @@ pub struct ZoneBatch {
     pub batch: Batch,
 }
 
+/// What stands behind a target group of blue, and what is to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replacement {
+    pub group: String,
+    /// Blue's machines.
+    pub own: Vec<BalancerTarget>,
+    /// Green's.
+    pub green: Vec<BalancerTarget>,
+}
+
+/// What is behind the names, beside their records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Behind {
+    pub blue: Option<BalancerFacts>,
+    pub green: Option<BalancerFacts>,
+    /// Of blue's groups; empty without a take-over.
+    pub replacements: Vec<Replacement>,
+    /// The old cluster has gone.
+    pub is_torn_down: bool,
+}
+
 /// What a migration will do from here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationPlan {
     pub migration: String,
     pub from: Point,
+    pub names: Vec<NameFacts>,
+    pub behind: Behind,
     pub steps: Vec<Step>,
+}
+
+impl MigrationPlan {
+    /// Whether anything is left but the old cluster's end.
+    pub fn moves(&self) -> bool {
+        self.steps.iter().any(|step| step.kind != StepKind::Teardown)
+    }
 }
 
 /// Why there is no plan.
@@ -122,33 +160,29 @@ pub enum PlanError {
 ///
 /// # Errors
 /// [`PlanError`] when records are not what this migration makes of them.
-pub fn plan(migration: &Migration, names: &[NameFacts]) -> Result<MigrationPlan, PlanError> {
+pub fn plan(migration: &Migration, names: &[NameFacts], behind: &Behind) -> Result<MigrationPlan, PlanError> {
     let from = common_point(names)?;
-    let mut draft = Draft { migration, names: names.to_vec(), steps: Vec::new(), good: from };
     let done = reached(migration, from)?;
-    if from == Point::Only(Side::Blue) {
-        draft.weigh(StepKind::Convert, Weights::of_green(0), 0);
+    let mut draft = Draft { migration, names: names.to_vec(), steps: Vec::new(), good: from };
+    let has_blue = names.iter().any(|facts| facts.leads_to(Side::Blue));
+    if has_blue {
+        draft.move_over(from, done);
     }
-    for (number, wanted) in migration.schedule.iter().enumerate() {
-        // The one that is reached is watched again: nobody knows for how long it was.
-        if number + 1 >= done {
-            let weights = Weights::of_green(wanted.green);
-            draft.weigh(StepKind::Weigh { weights }, weights, wanted.soak);
-        }
-    }
-    if from != Point::Only(Side::Green) {
-        if let Some(window) = &migration.take_over {
-            let kind = StepKind::TakeOver { quiet: window.quiet, deadline: window.deadline };
-            draft.steps.push(Step { kind, changes: Vec::new(), settle: 0, soak: 0, back: Some(draft.good) });
-        }
-        let simple = migration.teardown.simple_record;
+    let simple = migration.teardown.simple_record;
+    if has_blue || (simple && from != Point::Only(Side::Green)) {
         draft.finish(simple);
     }
-    if migration.teardown.by.is_some() {
-        let kind = StepKind::Teardown;
-        draft.steps.push(Step { kind, changes: Vec::new(), settle: 0, soak: 0, back: None });
+    if migration.teardown.by.is_some() && !behind.is_torn_down {
+        draft.wait(StepKind::Teardown, None);
     }
-    Ok(MigrationPlan { migration: migration.name.clone(), from, steps: draft.steps })
+    let steps = draft.steps;
+    Ok(MigrationPlan {
+        migration: migration.name.clone(),
+        from,
+        names: names.to_vec(),
+        behind: behind.clone(),
+        steps,
+    })
 }
 
 fn common_point(names: &[NameFacts]) -> Result<Point, PlanError> {
@@ -199,6 +233,34 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    /// From where the names are to green alone, also for those that still use blue's balancer.
+    fn move_over(&mut self, from: Point, done: usize) {
+        if from == Point::Only(Side::Blue) {
+            self.weigh(StepKind::Convert, Weights::of_green(0), 0);
+        }
+        let schedule = self.migration.schedule.clone();
+        // The one that is reached is watched again: nobody knows for how long it was. What was well before it is the
+        // one before.
+        if let Some(before) = done.checked_sub(1) {
+            let green =
+                before.checked_sub(1).and_then(|at| schedule.get(at)).map_or(0, |wanted| wanted.green);
+            self.good = Point::Weighted(Weights::of_green(green));
+        }
+        for wanted in schedule.iter().skip(done.saturating_sub(1)) {
+            let weights = Weights::of_green(wanted.green);
+            self.weigh(StepKind::Weigh { weights }, weights, wanted.soak);
+        }
+        if let Some(window) = &self.migration.take_over {
+            let kind = StepKind::TakeOver { quiet: window.quiet, deadline: window.deadline };
+            self.wait(kind, Some(self.good));
+        }
+    }
+
+    /// A step that changes no records.
+    fn wait(&mut self, kind: StepKind, back: Option<Point>) {
+        self.steps.push(Step { kind, changes: Vec::new(), settle: 0, soak: 0, back });
+    }
+
     fn weigh(&mut self, kind: StepKind, weights: Weights, soak: u32) {
         let settle = self.names.iter().map(NameFacts::ttl).max().unwrap_or(ALIAS_TTL);
         let changes = self.change_to(Point::Weighted(weights));
@@ -226,22 +288,27 @@ impl Draft<'_> {
         })
     }
 
-    /// One batch a zone, so that names of one zone move at once.
     fn change(&mut self, batch_of: impl Fn(&NameFacts) -> Batch) -> Vec<ZoneBatch> {
-        let mut zones: Vec<ZoneBatch> = Vec::new();
-        for facts in &mut self.names {
-            let batch = batch_of(facts);
-            *facts = facts.after(&batch);
-            if batch.is_empty() {
-                continue;
-            }
-            match zones.iter_mut().find(|zone| zone.hosted_zone == facts.service.hosted_zone) {
-                Some(zone) => zone.batch.extend(batch),
-                None => zones.push(ZoneBatch { hosted_zone: facts.service.hosted_zone.clone(), batch }),
-            }
+        let batches: Vec<Batch> = self.names.iter().map(batch_of).collect();
+        let changes = zone_batches(self.names.iter().zip(batches.iter().cloned()));
+        for (facts, batch) in self.names.iter_mut().zip(&batches) {
+            *facts = facts.after(batch);
         }
-        zones
+        changes
     }
+}
+
+/// One batch a zone, so that names of one zone move at once; none for a zone without changes.
+pub(super) fn zone_batches<'a>(batches: impl Iterator<Item = (&'a NameFacts, Batch)>) -> Vec<ZoneBatch> {
+    let mut zones: Vec<ZoneBatch> = Vec::new();
+    for (facts, batch) in batches.filter(|(_, batch)| !batch.is_empty()) {
+        let hosted_zone = &facts.service.hosted_zone;
+        match zones.iter_mut().find(|zone| zone.hosted_zone == *hosted_zone) {
+            Some(zone) => zone.batch.extend(batch),
+            None => zones.push(ZoneBatch { hosted_zone: hosted_zone.clone(), batch }),
+        }
+    }
+    zones
 }
 
 #[cfg(test)]

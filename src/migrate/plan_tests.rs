@@ -30,6 +30,8 @@ pub(crate) fn migration() -> Migration {
             metrics: Vec::new(),
             commands: Vec::new(),
             samples: 20,
+            interval: 1,
+            window: 60,
         },
         take_over: Some(TakeOver { quiet: 600, deadline: 86_400 }),
         teardown: Teardown { by: None, simple_record: true },
@@ -69,6 +71,10 @@ fn at(point: Point) -> NameFacts {
     facts.after(&batch)
 }
 
+fn plan_of(names: &[NameFacts]) -> Result<MigrationPlan, PlanError> {
+    plan(&migration(), names, &Behind::default())
+}
+
 fn lines(plan: &MigrationPlan) -> Vec<String> {
     let back = |step: &Step| step.back.map_or("none".to_owned(), |point| point.to_string());
     plan.steps.iter().map(|step| format!("{:?} soak {} back {}", step.kind, step.soak, back(step))).collect()
@@ -76,7 +82,7 @@ fn lines(plan: &MigrationPlan) -> Vec<String> {
 
 #[test]
 fn a_whole_migration_goes_by_the_schedule_and_knows_its_way_back() {
-    let plan = plan(&migration(), &[facts("shop.example.org", "Z1")]).unwrap();
+    let plan = plan_of(&[facts("shop.example.org", "Z1")]).unwrap();
     assert_eq!(
         lines(&plan),
         [
@@ -95,7 +101,7 @@ fn a_whole_migration_goes_by_the_schedule_and_knows_its_way_back() {
 fn no_batch_leaves_a_name_without_an_answer() {
     let names =
         [facts("shop.example.org", "Z1"), facts("www.example.org", "Z1"), facts("shop.example.net", "Z2")];
-    let plan = plan(&migration(), &names).unwrap();
+    let plan = plan_of(&names).unwrap();
     let mut now = names.to_vec();
     for step in &plan.steps {
         assert!(step.changes.len() <= 2, "one batch a zone");
@@ -118,9 +124,10 @@ fn no_batch_leaves_a_name_without_an_answer() {
 
 #[test]
 fn it_goes_on_from_where_the_records_are_and_watches_that_again() {
-    let left = |point: Point| lines(&plan(&migration(), &[at(point)]).unwrap());
+    let left = |point: Point| lines(&plan_of(&[at(point)]).unwrap());
     let half = left(Point::Weighted(Weights::of_green(50)));
     assert!(half[0].starts_with("Weigh { weights: Weights { blue: 50, green: 50 } }"), "{half:?}");
+    assert!(half[0].ends_with("back 90/10"), "{half:?}");
     assert_eq!(half.len(), 4);
     // The same share in other units.
     assert_eq!(left(Point::Weighted(Weights { blue: 7, green: 7 })).len(), 4);
@@ -131,8 +138,24 @@ fn it_goes_on_from_where_the_records_are_and_watches_that_again() {
 }
 
 #[test]
+fn what_has_come_to_its_end_needs_nothing_more() {
+    let mut weighted = migration();
+    weighted.teardown.simple_record = false;
+    for wanted in [migration(), weighted] {
+        let mut now = facts("shop.example.org", "Z1");
+        for step in plan(&wanted, &[now.clone()], &Behind::default()).unwrap().steps {
+            for change in step.changes {
+                now = now.after(&change.batch);
+            }
+        }
+        assert!(!now.leads_to(Side::Blue));
+        assert_eq!(plan(&wanted, &[now], &Behind::default()).unwrap().steps, []);
+    }
+}
+
+#[test]
 fn weights_that_are_no_step_and_names_that_are_apart_are_refused() {
-    let error = |names: &[NameFacts]| plan(&migration(), names).unwrap_err().to_string();
+    let error = |names: &[NameFacts]| plan_of(names).unwrap_err().to_string();
     let odd = error(&[at(Point::Weighted(Weights::of_green(33)))]);
     assert_eq!(odd, "the weights are 67/33, which is no step of the schedule");
     let other = NameFacts {
@@ -156,7 +179,7 @@ fn the_old_record_can_go_alone_and_the_old_cluster_goes_last() {
     let mut wanted = migration();
     wanted.teardown =
         Teardown { by: Some(TeardownBy::Terraform { directory: "/srv/old".into() }), simple_record: false };
-    let plan = plan(&wanted, &[at(Point::Weighted(Weights::of_green(100)))]).unwrap();
+    let plan = plan(&wanted, &[at(Point::Weighted(Weights::of_green(100)))], &Behind::default()).unwrap();
     let last: Vec<&StepKind> = plan.steps.iter().rev().take(2).map(|step| &step.kind).collect();
     assert_eq!(last, [&StepKind::Teardown, &StepKind::Finish { simple: false }]);
     let finish = &plan.steps[plan.steps.len() - 2].changes[0].batch;

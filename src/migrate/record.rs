@@ -66,7 +66,7 @@ impl Target {
 }
 
 /// The console writes `dualstack.` before the name of a balancer, Route 53 a dot behind every name.
-fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     let lower = name.trim_end_matches('.').to_lowercase();
     lower.strip_prefix("dualstack.").map_or(lower.clone(), str::to_owned)
 }
@@ -129,6 +129,42 @@ pub struct RecordSet {
     /// A health check that decides whether it is given as an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<String>,
+}
+
+impl fmt::Display for RecordSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.record_type)?;
+        match &self.routing {
+            Routing::Simple => {}
+            Routing::Weighted { identifier, weight } => write!(f, " weight {weight} ({identifier})")?,
+            Routing::Other(policy) => write!(f, " by {policy}")?,
+        }
+        write!(f, " -> {}", self.target)?;
+        match &self.target {
+            Target::Alias { evaluate_target_health: true, .. } => {
+                f.write_str(", if its targets are healthy")?
+            }
+            Target::Alias { evaluate_target_health: false, .. } => {}
+            Target::Values { ttl, .. } => write!(f, ", for {ttl} s")?,
+        }
+        self.health_check.as_ref().map_or(Ok(()), |check| write!(f, ", if health check {check} passes"))
+    }
+}
+
+/// What is missing (`-`) and what is there instead (`+`), a record a line.
+pub fn difference(expected: &[RecordSet], there: &[RecordSet]) -> Vec<String> {
+    let only = |some: &[RecordSet], others: &[RecordSet], sign: char| -> Vec<String> {
+        let left = some.iter().filter(|record| !others.contains(record));
+        left.map(|record| format!("{sign} {record}")).collect()
+    };
+    let mut lines = only(expected, there, '-');
+    lines.extend(only(there, expected, '+'));
+    lines
+}
+
+/// Whether both have the same records, in any order.
+pub fn same(some: &[RecordSet], others: &[RecordSet]) -> bool {
+    some.len() == others.len() && some.iter().all(|record| others.contains(record))
 }
 
 /// Weights of a name: how many of all questions each side is the answer of, in shares of their sum.
@@ -217,7 +253,8 @@ impl Sides {
 }
 
 /// Why records are none that weights can be moved between.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Foreign {
     #[error("{name} has no {record_type} record")]
     Missing { name: String, record_type: RecordType },
@@ -294,13 +331,22 @@ impl Batch {
 
     /// Everything that is there goes, and comes again as it is to be; empty when that is the same.
     pub fn between(there: &[RecordSet], wanted: Vec<RecordSet>) -> Batch {
-        let stays = there.len() == wanted.len() && wanted.iter().all(|record| there.contains(record));
-        if stays { Batch::default() } else { Batch { delete: there.to_vec(), create: wanted } }
+        if same(there, &wanted) { Batch::default() } else { Batch { delete: there.to_vec(), create: wanted } }
     }
 
     /// What leads back.
     pub fn reversed(&self) -> Batch {
         Batch { delete: self.create.clone(), create: self.delete.clone() }
+    }
+
+    /// What of it is about the records of one name and type.
+    pub fn of(&self, name: &str, record_type: RecordType) -> Batch {
+        let own = |records: &[RecordSet]| -> Vec<RecordSet> {
+            let is_own =
+                |record: &&RecordSet| record.record_type == record_type && plain(&record.name) == plain(name);
+            records.iter().filter(is_own).cloned().collect()
+        };
+        Batch { delete: own(&self.delete), create: own(&self.create) }
     }
 
     pub fn extend(&mut self, other: Batch) {

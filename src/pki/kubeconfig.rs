@@ -59,6 +59,29 @@ pub enum User {
     Embedded { client_certificate_data: String, client_key_data: SecretText },
     #[serde(rename_all = "kebab-case")]
     Files { client_certificate: String, client_key: String },
+    /// Whoever asks is told by a program.
+    Exec { exec: ExecPlugin },
+}
+
+/// A program that gives credentials: <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecPlugin {
+    pub api_version: String,
+    pub command: String,
+    pub args: Vec<String>,
+    /// Beside the environment of who asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<ExecEnvironment>,
+    /// Whether it may use the terminal: `Never`, `IfAvailable`, `Always`.
+    pub interactive_mode: String,
+    pub provide_cluster_info: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecEnvironment {
+    pub name: String,
+    pub value: String,
 }
 
 /// kubeadm's init style: cluster `<cluster>`, user `<user>`, context `<user>@<cluster>`, data embedded.
@@ -75,20 +98,25 @@ pub fn embedded(
         client_certificate_data: STANDARD.encode(certificate),
         client_key_data: SecretText::new(STANDARD.encode(key.expose())),
     };
-    build([cluster, user, &context], server, ca, None, credentials)
+    build([cluster, user, &context], server, &STANDARD.encode(ca), None, credentials)
+}
+
+/// For a cluster whose users are told by a program. `authority` is PEM in base64 already.
+pub fn with_plugin(cluster: &str, server: &str, authority: &str, plugin: ExecPlugin) -> Kubeconfig {
+    build([cluster; 3], server, authority, None, User::Exec { exec: plugin })
 }
 
 /// As the kubelet writes it after its TLS bootstrap: the pair stays in `pem`, which it rotates.
 pub fn kubelet(server: &str, ca: &str, pem: &str) -> Kubeconfig {
     let credentials = User::Files { client_certificate: pem.to_owned(), client_key: pem.to_owned() };
     let names = ["default-cluster", "default-auth", "default-context"];
-    build(names, server, ca, Some("default".to_owned()), credentials)
+    build(names, server, &STANDARD.encode(ca), Some("default".to_owned()), credentials)
 }
 
 fn build(
     [cluster, user, context]: [&str; 3],
     server: &str,
-    ca: &str,
+    authority: &str,
     namespace: Option<String>,
     credentials: User,
 ) -> Kubeconfig {
@@ -97,7 +125,7 @@ fn build(
         kind: "Config".to_owned(),
         clusters: vec![NamedCluster {
             name: cluster.to_owned(),
-            cluster: Cluster { certificate_authority_data: STANDARD.encode(ca), server: server.to_owned() },
+            cluster: Cluster { certificate_authority_data: authority.to_owned(), server: server.to_owned() },
         }],
         contexts: vec![NamedContext {
             name: context.to_owned(),

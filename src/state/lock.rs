@@ -72,6 +72,12 @@ impl RunLock {
         Ok(RunLock { _file: file, holder })
     }
 
+    /// Whether a run goes on there. Nothing is taken, and nothing is written.
+    pub fn is_held(directory: &Utf8Path) -> bool {
+        let Ok(file) = File::open(directory.join(LOCK_FILE)) else { return false };
+        matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
+    }
+
     pub fn holder(&self) -> &Holder {
         &self.holder
     }

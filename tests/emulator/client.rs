@@ -92,7 +92,7 @@ impl Client {
         self.send(request).await.unwrap()
     }
 
-    /// A call to Route 53 or S3.
+    /// A call to Route 53, EKS or S3.
     pub async fn rest(&self, service: Service, method: Method, path: &str, body: &str) -> Answer {
         let request = self.request(service, method, path).body(Full::new(body.to_owned().into())).unwrap();
         self.send(request).await.unwrap()
@@ -184,6 +184,9 @@ impl Answer {
     pub fn error(&self) -> Option<String> {
         if self.status < 400 {
             return None;
+        }
+        if let Some(code) = self.headers.get("x-amzn-errortype") {
+            return Some(code.to_str().unwrap_or_default().to_owned());
         }
         let json: Option<Value> = serde_json::from_slice(&self.body).ok();
         match json.and_then(|json| Some(json.get("__type")?.as_str()?.to_owned())) {

@@ -11,6 +11,10 @@ pub enum Protocol {
     Json,
     /// Methods, paths and XML.
     Rest,
+    /// Methods, paths and JSON.
+    RestJson,
+    /// A path that ends in the call, and CBOR.
+    Cbor,
     /// The same, with errors of its own shape.
     S3,
 }
@@ -25,12 +29,14 @@ pub enum Service {
     Parameters,
     Route53,
     S3,
+    CloudWatch,
+    Eks,
     /// One that the proxy passes on as it is.
     Other,
 }
 
 impl Service {
-    pub const ALL: [Service; 8] = [
+    pub const ALL: [Service; 10] = [
         Service::Ec2,
         Service::Iam,
         Service::Sts,
@@ -39,13 +45,15 @@ impl Service {
         Service::Parameters,
         Service::Route53,
         Service::S3,
+        Service::CloudWatch,
+        Service::Eks,
     ];
 
     pub fn of_scope(scope: &str) -> Service {
         Service::ALL.into_iter().find(|service| service.scope() == scope).unwrap_or(Service::Other)
     }
 
-    /// In the scope of credentials, in ARNs and in the names of permissions.
+    /// In the scope of credentials, and but for CloudWatch in ARNs and in the names of permissions.
     pub fn scope(self) -> &'static str {
         match self {
             Service::Ec2 => "ec2",
@@ -56,6 +64,8 @@ impl Service {
             Service::Parameters => "ssm",
             Service::Route53 => "route53",
             Service::S3 => "s3",
+            Service::CloudWatch => "monitoring",
+            Service::Eks => "eks",
             Service::Other => "other",
         }
     }
@@ -71,6 +81,8 @@ impl Service {
             Service::Parameters => "SSM",
             Service::Route53 => "Route53",
             Service::S3 => "S3",
+            Service::CloudWatch => "CloudWatch",
+            Service::Eks => "EKS",
             Service::Other => "Other",
         }
     }
@@ -82,6 +94,8 @@ impl Service {
             Service::Parameters | Service::Other => Protocol::Json,
             Service::Route53 => Protocol::Rest,
             Service::S3 => Protocol::S3,
+            Service::CloudWatch => Protocol::Cbor,
+            Service::Eks => Protocol::RestJson,
         }
     }
 
@@ -95,6 +109,8 @@ impl Service {
             Service::AutoScaling => "2011-01-01",
             Service::Parameters => "2014-11-06",
             Service::Route53 => "2013-04-01",
+            Service::CloudWatch => "2010-08-01",
+            Service::Eks => "2017-11-01",
             Service::S3 | Service::Other => "2006-03-01",
         }
     }
@@ -107,7 +123,13 @@ impl Service {
             Service::Balancing | Service::AutoScaling => {
                 format!("http://{}.amazonaws.com/doc/{version}/", self.scope())
             }
-            Service::Iam | Service::Sts | Service::Route53 | Service::Parameters | Service::Other => {
+            Service::Iam
+            | Service::Sts
+            | Service::Route53
+            | Service::Parameters
+            | Service::CloudWatch
+            | Service::Eks
+            | Service::Other => {
                 format!("https://{}.amazonaws.com/doc/{version}/", self.scope())
             }
             Service::S3 => format!("http://s3.amazonaws.com/doc/{version}/"),

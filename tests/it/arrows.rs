@@ -32,7 +32,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
         ],
     ),
     ("ssh", &["command", "digest", "exec", "inventory", "script"]),
-    ("migrate", &["exec", "inventory", "timeline"]),
+    ("migrate", &["blueprint", "exec", "inventory", "timeline"]),
     ("kube", &["blueprint", "exec", "facts", "inventory", "migrate"]),
     ("bundle", &["blueprint", "digest", "release"]),
     ("state", &["digest", "exec", "facts", "inventory", "pki", "release"]),

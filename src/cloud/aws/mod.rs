@@ -17,6 +17,7 @@ mod groups;
 mod instances;
 mod keys;
 mod lookups;
+pub mod migration;
 mod network;
 mod objects;
 mod observe;

@@ -1,7 +1,6 @@
 //! Carries out a plan: steps that wait for nothing run at the same time, and a failed one stops only those that
 //! wait for it.
 
-mod pace;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -18,7 +17,7 @@ use super::plan::{InfraPlan, InfraStep};
 use super::ports::{CloudApi, CloudError, Ids, Observed, State, Trouble};
 use crate::exec::Clock;
 
-pub use pace::Pace;
+pub use crate::exec::Pace;
 
 /// What happens, for people.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,12 +3,12 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::pace::Waits;
 use super::{InfraEvent, InfraRun, StepError, known, passes, remember, words};
 use crate::cloud::name::PhysicalId;
 use crate::cloud::plan::{Change, InfraStep, difference, token_after};
 use crate::cloud::ports::{CloudError, Found, Ids, State, Trouble};
 use crate::cloud::resource::Desired;
+use crate::exec::Waits;
 
 pub(super) struct StepRun<'a> {
     pub run: &'a InfraRun<'a>,
@@ -263,14 +263,14 @@ impl Tries<'_> {
         if tried > run.pace.patience {
             return Err(StepError::Patience { tried, source: error });
         }
-        let wait = self.waits.next();
+        let wait = self.waits.next_wait();
         (run.events)(InfraEvent::Again { step: self.step.at, error, wait });
         run.clock.wait(wait).await;
         Ok(())
     }
 
     async fn pause(&mut self) {
-        let wait = self.waits.next();
+        let wait = self.waits.next_wait();
         self.step.run.clock.wait(wait).await;
     }
 

@@ -3,7 +3,7 @@
 mod disks;
 mod machines;
 mod network;
-mod syntax;
+pub(super) mod syntax;
 
 pub(in crate::inventory) use syntax::is_region;
 

@@ -74,13 +74,6 @@ impl Rules<'_> {
         }
     }
 
-    pub(super) fn lines(&self, first: &Path, second: &Path) -> String {
-        if self.context.is_full() {
-            return String::new();
-        }
-        format!("lines {}, {}", self.root.locate(first).line, self.root.locate(second).line)
-    }
-
     fn unique_addresses(&self) {
         let mut first: HashMap<IpAddr, Path> = HashMap::new();
         for (index, host) in self.draft.hosts.iter().enumerate() {

@@ -6,11 +6,13 @@ mod flags;
 mod hooks;
 mod hosts;
 mod kubelet_fields;
+mod migration;
 mod network;
 mod syntax;
 mod upgrade;
 
 pub(in crate::inventory) use aws::is_region;
+pub(crate) use migration::check_migration;
 
 use crate::inventory::parse::context::Context;
 use crate::inventory::parse::draft::{Draft, Provider};
@@ -19,13 +21,13 @@ use crate::inventory::parse::tree::Node;
 use crate::release::{SUPPORTED, release_of};
 
 /// What the rules look at, and where they report.
-struct Rules<'a> {
-    draft: &'a Draft,
+struct Rules<'a, D = Draft> {
+    draft: &'a D,
     root: &'a Node,
     context: &'a Context<'a>,
 }
 
-impl Rules<'_> {
+impl<D> Rules<'_, D> {
     fn error(&self, path: &Path, message: impl Into<String>, help: impl Into<String>) {
         self.context.add_error(self.place(path), path, message.into(), Some(help.into()));
     }
@@ -38,6 +40,16 @@ impl Rules<'_> {
         (!self.context.is_full()).then(|| self.root.locate(path))
     }
 
+    /// `lines 3, 7` of two values that clash.
+    fn lines(&self, first: &Path, second: &Path) -> String {
+        if self.context.is_full() {
+            return String::new();
+        }
+        format!("lines {}, {}", self.root.locate(first).line, self.root.locate(second).line)
+    }
+}
+
+impl Rules<'_> {
     fn host(index: usize) -> Path {
         Path::root().key("hosts").index(index)
     }

@@ -1,7 +1,7 @@
 //! The top of the file: what there is one of per cluster.
 
 use super::aws;
-use super::context::Context;
+use super::context::{Context, Document};
 use super::draft::{Draft, DraftHost, Provider};
 use super::host;
 use super::path::Path;
@@ -15,8 +15,6 @@ use crate::release::plugins;
 
 /// The `apiVersion` this release reads.
 pub(crate) const API_VERSION: &str = "keelwright.dev/v1";
-/// The only `kind`.
-pub(crate) const KIND: &str = "Cluster";
 /// Where haproxy listens on every node. Not 6443: the API server has that port on control planes.
 pub(crate) const NODE_LOCAL_PORT: u16 = 7443;
 /// Where the API servers listen.
@@ -46,35 +44,58 @@ const MOVED: &[(&str, &str)] = &[
 /// Reads the whole tree; None when it is not an inventory at all.
 pub(super) fn read(root: &Node, context: &Context<'_>) -> Option<Draft> {
     let top = Field { context, node: root, path: Path::root() }.table()?.moved(MOVED);
-    let recognised = header(&top);
+    let header = header(&top, Document::Inventory);
+    if header == Header::Other {
+        return None;
+    }
     let draft = body(&top);
     // Of another kind of file, every key would be reported as unknown: noise.
-    if !recognised {
+    if header == Header::Unknown {
         return None;
     }
     top.finish();
     Some(draft)
 }
 
-/// apiVersion and kind; false when this is another kind of document.
-fn header(top: &Table<'_>) -> bool {
-    let mut recognised = true;
-    for (key, want) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+/// What the first lines say that a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Header {
+    /// What is wanted, as far as can be read.
+    Right,
+    /// Another file of keelwright's: all that is in it would be wrong here.
+    Other,
+    Unknown,
+}
+
+/// apiVersion and kind.
+pub(super) fn header(top: &Table<'_>, document: Document) -> Header {
+    let mut header = Header::Right;
+    for (key, want) in [("apiVersion", API_VERSION), ("kind", document.kind())] {
         let Some(field) = top.require(key, want) else { continue };
         let Some(text) = field.text() else { continue };
         if text != want {
-            recognised = false;
+            let other = [Document::Inventory, Document::Migration]
+                .into_iter()
+                .find(|other| key == "kind" && other.kind() == text);
             let hint = match text {
                 "kubeadm.k8s.io/v1beta3" | "kubeadm.k8s.io/v1beta4" => {
                     "this is kubeadm's configuration; docs/inventory.md says where its fields go".to_owned()
                 }
+                _ if other.is_some() => format!("name a file with `kind: {want}`"),
                 _ => format!("write `{key}: {want}`"),
             };
-            let message = format!("unsupported {key} {}; this release reads {want}", quoted(text));
+            let message = match other {
+                Some(other) => {
+                    let (is, needed) = (other.with_article(), document.with_article());
+                    format!("this file is {is}, and {needed} is needed here")
+                }
+                None => format!("unsupported {key} {}; this release reads {want}", quoted(text)),
+            };
+            header = if other.is_some() { Header::Other } else { Header::Unknown };
             field.error::<()>(message, hint);
         }
     }
-    recognised
+    header
 }
 
 fn body(top: &Table<'_>) -> Draft {
@@ -293,7 +314,7 @@ fn interface(field: &Field<'_>) -> Option<String> {
 }
 
 /// `host`, `host:port`, `[v6]:port`, `v6`.
-pub(super) fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
+pub(in crate::inventory) fn split_port(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
         return match after {

@@ -8,7 +8,39 @@ use super::Origin;
 use super::path::Path;
 use crate::inventory::diagnostic::{Diagnostic, Diagnostics, Position, SHOWN_LIMIT, Severity};
 
+/// What a file is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    Inventory,
+    Migration,
+}
+
+impl Document {
+    /// Its `kind`.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Document::Inventory => "Cluster",
+            Document::Migration => "Migration",
+        }
+    }
+
+    pub fn noun(self) -> &'static str {
+        match self {
+            Document::Inventory => "inventory",
+            Document::Migration => "migration",
+        }
+    }
+
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Document::Inventory => "an inventory",
+            Document::Migration => "a migration",
+        }
+    }
+}
+
 pub(crate) struct Context<'a> {
+    pub document: Document,
     pub origin: &'a Origin<'a>,
     found: RefCell<Found>,
 }
@@ -20,8 +52,8 @@ struct Found {
 }
 
 impl<'a> Context<'a> {
-    pub fn new(origin: &'a Origin<'a>) -> Self {
-        Context { origin, found: RefCell::default() }
+    pub fn new(document: Document, origin: &'a Origin<'a>) -> Self {
+        Context { document, origin, found: RefCell::default() }
     }
 
     pub fn add_error(&self, position: Option<Position>, path: &Path, message: String, help: Option<String>) {
@@ -85,7 +117,7 @@ impl<'a> Context<'a> {
     }
 
     /// A path of the operator's own machine: `~` is the home directory, anything relative starts at
-    /// the inventory's directory; `.` and `..` are resolved as text.
+    /// the file's directory; `.` and `..` are resolved as text.
     pub fn local_path(&self, text: &str) -> Result<Utf8PathBuf, String> {
         let path = if text == "~" || text.starts_with("~/") {
             let home = self.origin.home.ok_or("`~` is not known here; write the whole path")?;
@@ -125,7 +157,7 @@ mod tests {
     fn local_paths_start_at_the_inventory_or_at_home() {
         let origin =
             Origin { file: "x", base: Utf8Path::new("/srv/a"), home: Some(Utf8Path::new("/home/me")) };
-        let context = Context::new(&origin);
+        let context = Context::new(Document::Inventory, &origin);
         for (text, want) in [
             ("keys/id", "/srv/a/keys/id"),
             ("../keys/./id", "/srv/keys/id"),

@@ -25,7 +25,7 @@ pub(super) fn hooks(field: &Field<'_>) -> Vec<Option<Hook>> {
 
 fn hook(field: &Field<'_>) -> Option<Hook> {
     let table = field.table()?;
-    let name = table.require("name", "leave-balancer").and_then(|field| name(&field));
+    let name = table.require("name", "leave-balancer").and_then(|field| plain_name(&field, "hook"));
     let when = table.require("when", "before-host").and_then(|field| field.word("moment", POINTS));
     let place = match table.get("where") {
         Some(field) => field.word("place", PLACES),
@@ -47,7 +47,7 @@ fn hook(field: &Field<'_>) -> Option<Hook> {
 }
 
 /// It is part of a step's text and of errors: plain, and one word.
-fn name(field: &Field<'_>) -> Option<String> {
+pub(super) fn plain_name(field: &Field<'_>, of: &str) -> Option<String> {
     let text = field.text()?;
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if let Some(index) = text.chars().position(|c| !allowed(c)) {
@@ -55,14 +55,14 @@ fn name(field: &Field<'_>) -> Option<String> {
         return field.error(message, "write lower-case letters, digits and `-`");
     }
     if text.len() > 63 || text.starts_with('-') || text.ends_with('-') {
-        let message = format!("{} is not the name of a hook", quoted(text));
+        let message = format!("{} is not the name of a {of}", quoted(text));
         return field.error(message, "at most 63 characters; the first and the last are no `-`");
     }
     Some(text.to_owned())
 }
 
 /// A program and its arguments.
-fn command_of(field: &Field<'_>, place: HookPlace) -> Option<Vec<String>> {
+pub(super) fn command_of(field: &Field<'_>, place: HookPlace) -> Option<Vec<String>> {
     let help = "write the program and its arguments as a list; for a shell, [\"sh\", \"-c\", \"…\"]";
     if let Some(text) = field.raw() {
         return field.error(format!("want a list of words; got {}", quoted(text)), help);

@@ -5,15 +5,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::aws::tests::FULL_AWS;
+use super::migration::tests::FULL_MIGRATION;
 use super::tests::{FULL, parse_text};
 use super::*;
 use crate::inventory::Aws;
 
 fn parse_bytes(bytes: &[u8]) -> Result<(Wanted, Vec<Diagnostic>), Diagnostics> {
-    parse_wanted(
-        bytes,
-        &Origin { file: "x", base: Utf8Path::new("/srv"), home: Some(Utf8Path::new("/home/me")) },
-    )
+    parse_wanted(bytes, &here())
+}
+
+fn here() -> Origin<'static> {
+    Origin { file: "x", base: Utf8Path::new("/srv"), home: Some(Utf8Path::new("/home/me")) }
 }
 
 /// Without optimisation the parser is ten times slower: a quarter of the input, and more time.
@@ -106,13 +108,68 @@ fn no_input_takes_long() {
         ("tags", aws("  tags:", &|n| format!("    k{n}: v;w\n"))),
     ];
     for (what, text) in cases.into_iter().chain(aws_cases) {
-        let text = &text.as_bytes()[..text.len().min(SIZE)];
-        let start = processor_time();
-        let problems = parse_bytes(text).unwrap_err();
-        let took = processor_time() - start;
-        println!("{what}: {took:?}, {}", problems.list.first().map_or("", |problem| &problem.message));
-        assert!(took < BOUND, "{what} took {took:?}");
-        assert!(problems.list.len() <= 100 && problems.render("").len() < 100_000, "{what}");
+        in_time(what, &text, |bytes| parse_bytes(bytes).unwrap_err());
+    }
+}
+
+fn in_time(what: &str, text: &str, parse: impl Fn(&[u8]) -> Diagnostics) {
+    let text = &text.as_bytes()[..text.len().min(SIZE)];
+    let start = processor_time();
+    let problems = parse(text);
+    let took = processor_time() - start;
+    println!("{what}: {took:?}, {}", problems.list.first().map_or("", |problem| &problem.message));
+    assert!(took < BOUND, "{what} took {took:?}");
+    assert!(problems.list.len() <= 100 && problems.render("").len() < 100_000, "{what}");
+}
+
+#[test]
+fn no_migration_takes_long() {
+    let head = "apiVersion: keelwright.dev/v1\nkind: Migration\n";
+    let items = |before: &str, make: &dyn Fn(usize) -> String| {
+        let mut text = format!("{head}{before}\n");
+        for number in 0.. {
+            let line = make(number);
+            if text.len() + line.len() > SIZE {
+                break;
+            }
+            text.push_str(&line);
+        }
+        text
+    };
+    let address = |n: usize| format!("10.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255);
+    let half = |from: usize| (from..from + SIZE / 30).map(address).collect::<Vec<_>>().join(", ");
+    let sides = format!(
+        "{head}blue: {{balancer: {{addresses: [{}]}}}}\ngreen: {{balancer: {{addresses: [{}]}}}}\n",
+        half(0),
+        half(1 << 20)
+    );
+    for (what, text) in [
+        ("names", items("names:", &|n| format!("- {{name: n{n}.example.org, hostedZone: Z{n}}}\n"))),
+        ("same name", items("names:", &|_| "- {name: n, hostedZone: z}\n".into())),
+        ("addresses of both sides", sides),
+        ("probes", items("probes:", &|n| format!("- {{name: p{n}}}\n"))),
+        ("wrong probes", items("probes:", &|_| "- {name: p, type: tcp, path: /, host: a b}\n".into())),
+        ("moves", items("schedule:", &|n| format!("- {{green: {}%, soak: 1m}}\n", n % 101))),
+        (
+            "metrics",
+            items("gates:\n  metrics:", &|n| format!("  - {{namespace: a, metric: m{n}, below: 1}}\n")),
+        ),
+        (
+            "dimensions",
+            items(
+                "gates:\n  metrics:\n  - namespace: a\n    metric: b\n    below: 1\n    dimensions:",
+                &|n| format!("      d{n}: x\n"),
+            ),
+        ),
+        ("commands", items("gates:\n  commands:", &|n| format!("  - {{name: c{n}, command: [a]}}\n"))),
+        ("resolvers", items("resolvers:", &|n| format!("- {}\n", address(n)))),
+        ("subnets", items("make:\n  eks:\n    subnets:", &|n| format!("    - subnet-{n:08x}\n"))),
+        ("instance types", items("make:\n  eks:\n    instanceTypes:", &|_| "    - large\n".into())),
+        ("namespaces", items("copy:\n  namespaces:", &|n| format!("  - n{n}\n"))),
+        ("selector", format!("{head}copy: {{selector: \"{}\"}}\n", "a=b,".repeat(SIZE / 5))),
+        ("storage classes", items("copy:\n  storageClasses:", &|n| format!("    c{n}: d\n"))),
+    ] {
+        in_time(what, &text, |bytes| parse_migration(bytes, &here()).unwrap_err());
     }
 }
 
@@ -214,13 +271,25 @@ fn survives(bytes: &[u8]) {
             let json = serde_json::to_string(&inventory.aws).unwrap();
             assert_eq!(serde_json::from_str::<Aws>(&json).unwrap(), inventory.aws);
         }
-        Err(problems) => {
-            assert!(problems.error_count() > 0);
-            let text = problems.render(&String::from_utf8_lossy(bytes));
-            let bad = text.chars().find(|c| crate::inventory::diagnostic::is_invisible(*c) && *c != '\n');
-            assert_eq!(bad, None, "{text:?}");
-        }
+        Err(problems) => are_shown(&problems, bytes),
     }
+}
+
+fn migration_survives(bytes: &[u8]) {
+    match parse_migration(bytes, &here()) {
+        Ok((migration, _)) => {
+            let json = serde_json::to_string(&migration).unwrap();
+            assert_eq!(serde_json::from_str::<Migration>(&json).unwrap(), migration);
+        }
+        Err(problems) => are_shown(&problems, bytes),
+    }
+}
+
+fn are_shown(problems: &Diagnostics, bytes: &[u8]) {
+    assert!(problems.error_count() > 0);
+    let text = problems.render(&String::from_utf8_lossy(bytes));
+    let bad = text.chars().find(|c| crate::inventory::diagnostic::is_invisible(*c) && *c != '\n');
+    assert_eq!(bad, None, "{text:?}");
 }
 
 proptest! {
@@ -229,6 +298,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         survives(&bytes);
+        migration_survives(&bytes);
     }
 
     #[test]
@@ -239,6 +309,11 @@ proptest! {
     #[test]
     fn mutated_inventories_never_panic(bytes in mutated(FULL)) {
         survives(&bytes);
+    }
+
+    #[test]
+    fn mutated_migrations_never_panic(bytes in mutated(FULL_MIGRATION)) {
+        migration_survives(&bytes);
     }
 
     #[test]

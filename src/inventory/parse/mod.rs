@@ -2,15 +2,16 @@
 //!
 //! Three passes, whose problems come out together: bytes to a tree with places ([`tree`]), the tree
 //! to a draft ([`cluster`], [`host`], [`aws`], [`settings`]), the draft against the rules
-//! ([`super::check`]).
+//! ([`super::check`]). A migration's file goes the same way ([`migration`]).
 
 pub(crate) mod aws;
 mod bastion;
-mod cluster;
+pub(in crate::inventory) mod cluster;
 pub(crate) mod context;
 pub(crate) mod draft;
 mod hooks;
 mod host;
+pub(crate) mod migration;
 pub(crate) mod path;
 mod reader;
 pub(crate) mod scalar;
@@ -23,14 +24,16 @@ mod values;
 
 use camino::Utf8Path;
 
-pub(crate) use context::Context;
+pub(crate) use context::{Context, Document};
 pub(crate) use reader::closest;
 pub(crate) use text::SIZE_LIMIT;
 
 use super::aws::Wanted;
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::migration::Migration;
 use super::model::Inventory;
 use draft::Draft;
+use migration::draft::DraftMigration;
 
 /// Where an inventory comes from, and what its relative paths are relative to.
 #[derive(Debug, Clone, Copy)]
@@ -75,16 +78,41 @@ fn parse_as<T>(
     origin: &Origin<'_>,
     finish: impl FnOnce(Draft, &tree::Node, &Context<'_>) -> Option<T>,
 ) -> Result<(T, Vec<Diagnostic>), Diagnostics> {
-    let context = Context::new(origin);
+    let context = Context::new(Document::Inventory, origin);
     let read = text::decode(bytes, &context).and_then(|text| read(text, &context));
     let wanted = read.and_then(|(draft, root)| finish(draft, &root, &context));
+    finished(wanted, context)
+}
+
+/// Parses and checks a migration's file. All problems are found in one go.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_migration(
+    bytes: &[u8],
+    origin: &Origin<'_>,
+) -> Result<(Migration, Vec<Diagnostic>), Diagnostics> {
+    let context = Context::new(Document::Migration, origin);
+    let root = text::decode(bytes, &context).and_then(|text| tree::build(text, &context));
+    let draft = root.and_then(|root| {
+        let mut draft = migration::read(&root, &context)?;
+        draft.settle();
+        super::check::check_migration(&draft, &root, &context);
+        Some(draft)
+    });
+    let wanted = draft.and_then(DraftMigration::into_migration);
+    finished(wanted, context)
+}
+
+/// What was read, if nothing is wrong with it.
+fn finished<T>(wanted: Option<T>, context: Context<'_>) -> Result<(T, Vec<Diagnostic>), Diagnostics> {
+    let file = context.origin.file.to_owned();
     match (wanted, context.finish()) {
         (Some(wanted), Ok(warnings)) => Ok((wanted, warnings)),
         (_, Err(problems)) => Err(problems),
         (None, Ok(warnings)) => {
             // invariant: every reader that gives up has reported why. Should one forget, say so
-            // rather than go on with half an inventory.
-            let file = origin.file.to_owned();
+            // rather than go on with half of what was written.
             Err(Diagnostics { file, list: warnings, omitted: 1 })
         }
     }

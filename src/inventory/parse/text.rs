@@ -1,6 +1,6 @@
 //! From bytes to text: what is refused before YAML is looked at.
 
-use super::Context;
+use super::context::{Context, Document};
 use super::path::Path;
 use crate::inventory::diagnostic::Position;
 
@@ -14,8 +14,12 @@ pub(super) fn decode<'a>(bytes: &'a [u8], context: &Context<'_>) -> Option<&'a s
         None
     };
     if bytes.len() > SIZE_LIMIT {
-        let message = format!("inventory is {} bytes, limit 4 MiB", bytes.len());
-        return refuse(None, message, "an inventory describes one cluster; is this the right file?");
+        let message = format!("{} is {} bytes, limit 4 MiB", context.document.noun(), bytes.len());
+        let help = match context.document {
+            Document::Inventory => "an inventory describes one cluster; is this the right file?",
+            Document::Migration => "a migration has a few dozen lines; is this the right file?",
+        };
+        return refuse(None, message, help);
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return refuse(
@@ -35,7 +39,8 @@ pub(super) fn decode<'a>(bytes: &'a [u8], context: &Context<'_>) -> Option<&'a s
     };
     if let Some(at) = text.bytes().position(|byte| byte == 0) {
         let position = position_of(bytes, at);
-        return refuse(position, format!("NUL character at byte {at}"), "an inventory is text; remove it");
+        let help = format!("{} is text; remove it", context.document.with_article());
+        return refuse(position, format!("NUL character at byte {at}"), &help);
     }
     Some(text)
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 
-use super::Context;
+use super::context::{Context, Document};
 use super::path::{Path, Segment};
 use super::scalar::quoted;
 use crate::inventory::diagnostic::Position;
@@ -120,11 +120,15 @@ impl<'a> Builder<'a, '_> {
                 Event::StreamEnd => break,
                 Event::DocumentStart(_, _) => {
                     if root.is_some() {
+                        let (what, thing) = match self.context.document {
+                            Document::Inventory => ("an inventory", "cluster"),
+                            Document::Migration => ("a migration", "migration"),
+                        };
                         self.context.add_error(
                             Some(position_of(&span)),
                             &Path::root(),
-                            "a second document starts here; an inventory is one document".into(),
-                            Some("keep one cluster per file".into()),
+                            format!("a second document starts here; {what} is one document"),
+                            Some(format!("keep one {thing} per file")),
                         );
                         break;
                     }
@@ -138,12 +142,11 @@ impl<'a> Builder<'a, '_> {
             return None;
         }
         if root.is_none() {
-            self.context.add_error(
-                None,
-                &Path::root(),
-                "the file is empty".into(),
-                Some("keelwright init writes a commented start".into()),
-            );
+            let help = match self.context.document {
+                Document::Inventory => "keelwright init writes a commented start",
+                Document::Migration => "docs/migration-file.md begins with a short one",
+            };
+            self.context.add_error(None, &Path::root(), "the file is empty".into(), Some(help.to_owned()));
         }
         root
     }

@@ -13,6 +13,11 @@ use crate::inventory::{CountOrShare, ExtraArg};
 
 impl Field<'_> {
     pub fn address(&self) -> Option<IpAddr> {
+        self.address_or("for example 192.0.2.10 or 2001:db8::10; names go to `ssh.host`")
+    }
+
+    /// As [`Field::address`]; `help` says what else there is for a text that is none.
+    pub fn address_or(&self, help: &str) -> Option<IpAddr> {
         let text = self.text()?;
         if let Ok(address) = text.parse::<IpAddr>() {
             return match address {
@@ -33,7 +38,7 @@ impl Field<'_> {
         }
         let help = match text.contains('/') {
             true => "leave the prefix length out",
-            false => "for example 192.0.2.10 or 2001:db8::10; names go to `ssh.host`",
+            false => help,
         };
         self.error(format!("{} is not an IP address", quoted(text)), help)
     }
@@ -72,17 +77,21 @@ impl Field<'_> {
         Some(net)
     }
 
-    /// `10s`, `5m`, `1h30m`, in seconds.
+    /// `10s`, `5m`, `1h30m`, in seconds; at most a day.
     pub fn duration(&self) -> Option<u32> {
-        const DAY: u64 = 24 * 3600;
+        self.duration_up_to(24)
+    }
+
+    /// As [`Field::duration`], with another limit.
+    pub fn duration_up_to(&self, hours: u64) -> Option<u32> {
         let help = "for example 30s, 5m or 1h30m";
         if matches!(self.plain(), Some(Plain::Integer(_) | Plain::Float)) {
             return self.error(format!("want a duration; got {} without a unit", self.got()), help);
         }
         let text = self.text()?;
         match parse_duration(text) {
-            Some(seconds) if (1..=DAY).contains(&seconds) => u32::try_from(seconds).ok(),
-            Some(_) => self.error(format!("{text} is not between 1s and 24h"), help),
+            Some(seconds) if (1..=hours * 3600).contains(&seconds) => u32::try_from(seconds).ok(),
+            Some(_) => self.error(format!("{text} is not between 1s and {hours}h"), help),
             None => self.error(format!("{} is not a duration", quoted(text)), help),
         }
     }
@@ -136,7 +145,8 @@ impl Field<'_> {
         match self.context.local_path(text) {
             Ok(path) => Some(path),
             Err(message) => {
-                self.error(message, "paths are absolute, relative to the inventory, or start with ~/")
+                let file = self.context.document.noun();
+                self.error(message, format!("paths are absolute, relative to the {file}, or start with ~/"))
             }
         }
     }
@@ -223,7 +233,7 @@ fn parse_percent(text: &str) -> Option<u8> {
     (percent.to_string() == text).then_some(percent)
 }
 
-fn parse_duration(text: &str) -> Option<u64> {
+pub(super) fn parse_duration(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total: u64 = 0;
     let mut last_unit = u64::MAX;

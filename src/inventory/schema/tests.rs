@@ -3,20 +3,28 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
+use crate::inventory::Diagnostics;
 use crate::inventory::parse::aws::tests::FULL_AWS;
+use crate::inventory::parse::migration::tests::{FULL_MIGRATION, migration_text};
 use crate::inventory::parse::tests::{FULL, wanted_text};
 
 const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/inventory.schema.json");
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/inventory.md");
+const MIGRATION_PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema/migration.schema.json");
+const MIGRATION_REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/migration-file.md");
 
 /// UPDATE_SCHEMA=1 writes it anew.
 #[test]
 fn the_published_schema_is_in_step() {
-    let wanted = inventory_schema();
+    in_step(PUBLISHED, &inventory_schema());
+}
+
+#[track_caller]
+fn in_step(path: &str, wanted: &str) {
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        std::fs::write(PUBLISHED, &wanted).unwrap();
+        std::fs::write(path, wanted).unwrap();
     }
-    let published = std::fs::read_to_string(PUBLISHED).unwrap_or_default();
+    let published = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(published, wanted, "run UPDATE_SCHEMA=1 cargo test --lib inventory::schema and read the diff");
 }
 
@@ -65,6 +73,14 @@ fn poke(document: &mut Value, pointer: &str) {
     node["zzzzzz"] = 1.into();
 }
 
+/// The fields that the reader says there are, where `problems` are about an unknown one.
+fn known(problems: &Diagnostics, pointer: &str) -> BTreeSet<String> {
+    let unknown = problems.list.iter().find(|problem| problem.path.ends_with("zzzzzz"));
+    let help = unknown.unwrap_or_else(|| panic!("{pointer}: {problems}")).help.clone().unwrap();
+    let names = help.trim_start_matches("fields here: ").split(", ");
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 #[test]
 fn the_parser_knows_exactly_the_fields_of_the_schema() {
     let root = schema();
@@ -85,25 +101,52 @@ fn the_parser_knows_exactly_the_fields_of_the_schema() {
         }
         poke(&mut document, &pointer);
         let problems = wanted_text(&document.to_string()).unwrap_err();
-        let unknown = problems.list.iter().find(|problem| problem.path.ends_with("zzzzzz"));
-        let help = unknown.unwrap_or_else(|| panic!("{pointer}: {problems}")).help.clone().unwrap();
-        let known: BTreeSet<String> = help
-            .trim_start_matches("fields here: ")
-            .split(", ")
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect();
-        assert_eq!(known, fields, "at {pointer}");
+        assert_eq!(known(&problems, &pointer), fields, "at {pointer}");
+    }
+}
+
+/// Of a migration, and what it is written in.
+fn migration_shapes() -> Vec<(String, BTreeSet<String>)> {
+    let root: Value = serde_json::from_str(&migration_schema()).unwrap();
+    let mut found = Vec::new();
+    shapes(&root, &root, "", &mut found);
+    found
+}
+
+#[test]
+fn the_published_schema_of_a_migration_is_in_step() {
+    in_step(MIGRATION_PUBLISHED, &migration_schema());
+}
+
+#[test]
+fn the_reader_of_migrations_knows_exactly_the_fields_of_their_schema() {
+    let found = migration_shapes();
+    assert!(found.len() >= 23, "{found:#?}");
+    for (pointer, fields) in found {
+        let mut document: Value = serde_yaml::from_str(FULL_MIGRATION).unwrap();
+        poke(&mut document, &pointer);
+        let problems = migration_text(&document.to_string()).unwrap_err();
+        assert_eq!(known(&problems, &pointer), fields, "at {pointer}");
     }
 }
 
 #[test]
+fn the_reference_of_migrations_mentions_every_field() {
+    mentioned(MIGRATION_REFERENCE, migration_shapes());
+}
+
+#[test]
 fn the_reference_mentions_every_field() {
-    let text = std::fs::read_to_string(REFERENCE).unwrap_or_default();
     let root = schema();
     let mut found = Vec::new();
     shapes(&root, &root, "", &mut found);
+    mentioned(REFERENCE, found);
+}
+
+#[track_caller]
+fn mentioned(path: &str, found: Vec<(String, BTreeSet<String>)>) {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
     let fields: BTreeSet<String> = found.into_iter().flat_map(|(_, fields)| fields).collect();
     let missing: Vec<_> = fields.iter().filter(|field| !text.contains(&format!("`{field}`"))).collect();
-    assert!(missing.is_empty(), "docs/inventory.md does not mention {missing:?}");
+    assert!(missing.is_empty(), "{path} does not mention {missing:?}");
 }

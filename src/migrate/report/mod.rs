@@ -2,6 +2,7 @@
 //! JSON, and as one picture. Pure.
 
 mod draw;
+mod journal;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::draw::draw;
+pub use self::journal::of_events;
 use super::record::{Side, Weights};
 
 /// A migration, from its first moment to its last.

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request};
 use http_body_util::Full;
-use serde_json::Value;
 
 use super::super::client::{Answer, Client, form};
 use super::super::service::{Protocol, Service};
@@ -47,6 +46,8 @@ impl Call {
             Protocol::Json if header("x-amz-target").is_empty() => of_other(&path, &body),
             Protocol::Json => of_json(header("x-amz-target"), &body),
             Protocol::Rest => rest::route53(&head.method, &path, &body),
+            Protocol::RestJson => rest::eks(&head.method, &path, &body),
+            Protocol::Cbor => (path.rsplit('/').next().unwrap_or_default().to_owned(), Params::new()),
             Protocol::S3 => rest::s3(&head.method, &path),
         };
         Call {
@@ -70,7 +71,18 @@ impl Call {
 
     /// As policies call it, such as `ec2:CreateVpc`.
     pub fn permission(&self) -> String {
-        format!("{}:{}", self.scope, self.action)
+        let service = if self.service == Service::CloudWatch { "cloudwatch" } else { &self.scope };
+        format!("{service}:{}", self.action)
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Of a call that is not a form.
+    pub fn set_body(&mut self, body: String) {
+        self.params.insert("Body".into(), body.clone());
+        self.body = body.into();
     }
 
     pub fn is_head(&self) -> bool {
@@ -114,7 +126,9 @@ impl Call {
                 let params = self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 form(self.service, &self.action, params).into()
             }
-            Protocol::Json | Protocol::Rest | Protocol::S3 => self.body.clone(),
+            Protocol::Json | Protocol::Rest | Protocol::RestJson | Protocol::Cbor | Protocol::S3 => {
+                self.body.clone()
+            }
         };
         let mut request =
             Request::builder().method(self.method.clone()).uri(&self.path).body(Full::new(body)).unwrap();
@@ -141,8 +155,5 @@ fn of_other(path: &str, body: &[u8]) -> (String, Params) {
 }
 
 fn of_json(target: &str, body: &[u8]) -> (String, Params) {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let object: serde_json::Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
-    let params = object.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-    (target.rsplit('.').next().unwrap_or_default().to_owned(), params)
+    (target.rsplit('.').next().unwrap_or_default().to_owned(), rest::members(body))
 }

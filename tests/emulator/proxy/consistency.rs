@@ -25,6 +25,7 @@ impl Consistency {
             Fault::None
             | Fault::Throttle
             | Fault::InternalError
+            | Fault::Refuse(..)
             | Fault::CutBefore
             | Fault::LostReply
             | Fault::Hang => return,
@@ -109,8 +110,12 @@ fn not_found(call: &Call, kind: &Kind, id: &str) -> Answer {
         Protocol::Query if call.service == Service::AutoScaling => {
             reply::refusal(call, 400, "ValidationError", &missing)
         }
-        Protocol::Ec2 | Protocol::Query | Protocol::Json | Protocol::Rest | Protocol::S3 => {
-            reply::refusal(call, 400, kind.not_found, &missing)
-        }
+        Protocol::Ec2
+        | Protocol::Query
+        | Protocol::Json
+        | Protocol::Rest
+        | Protocol::RestJson
+        | Protocol::Cbor
+        | Protocol::S3 => reply::refusal(call, 400, kind.not_found, &missing),
     }
 }

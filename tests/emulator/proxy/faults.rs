@@ -18,6 +18,8 @@ pub enum Fault {
     Throttle,
     /// Refused with a 500, nothing done.
     InternalError,
+    /// Refused with this status and code, nothing done.
+    Refuse(u16, &'static str),
     /// The connection is reset, nothing done.
     CutBefore,
     /// Done; the connection is reset instead of an answer.
@@ -84,6 +86,8 @@ pub fn throttled(call: &Call) -> Answer {
         Protocol::Ec2 => reply::refusal(call, 503, "RequestLimitExceeded", "Request limit exceeded."),
         Protocol::Query | Protocol::Rest => reply::refusal(call, 400, "Throttling", "Rate exceeded"),
         Protocol::Json => reply::refusal(call, 400, "ThrottlingException", "Rate exceeded"),
+        Protocol::RestJson => reply::refusal(call, 429, "ThrottlingException", "Rate exceeded"),
+        Protocol::Cbor => reply::refusal(call, 400, "Throttling", "Rate exceeded"),
         Protocol::S3 => reply::refusal(call, 503, "SlowDown", "Please reduce your request rate."),
     }
 }
@@ -95,6 +99,8 @@ pub fn internal_error(call: &Call) -> Answer {
         Protocol::Query if call.service == Service::Iam => "ServiceFailure",
         Protocol::Query | Protocol::Rest => "InternalFailure",
         Protocol::Json => "InternalServerError",
+        Protocol::RestJson => "ServerException",
+        Protocol::Cbor => "InternalServiceFault",
     };
     reply::refusal(call, 500, code, "An internal error has occurred")
 }

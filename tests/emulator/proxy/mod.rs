@@ -1,18 +1,21 @@
 //! An HTTP proxy before moto that makes it more like AWS: slower, stricter, in pages, and not always well.
 //!
 //! - what goes wrong: `faults`, `gate`, `consistency`
-//! - what takes time: `states` and `targets`, `changes`, `readiness`; the states by `settling`
+//! - what takes time: `states` and `targets`, `changes`, `clusters`, `readiness`; the states by `settling`
+//! - where targets may be: `places`
 //! - what is in the way of a deletion: `dependencies`, from what `world` sees; `leftovers`
 //! - what may be repeated: `tokens`, `twins`
 //! - what a test can look at: `journal`
-//! - lists: `pages`, `records`
-//! - what moto lacks: `permissions`, `launches`, `versions`, `scaling`, `absent`, `roles`
+//! - lists: `pages`, `records` with `zone`
+//! - what moto lacks: `permissions`, `launches`, `versions`, `scaling`, `absent`, `roles`, `metrics` with `cbor`
 //!
 //! `pipeline` has their order.
 
 mod absent;
 mod call;
+mod cbor;
 mod changes;
+mod clusters;
 mod consistency;
 mod dependencies;
 mod faults;
@@ -21,9 +24,11 @@ mod journal;
 mod kinds;
 mod launches;
 mod leftovers;
+mod metrics;
 mod pages;
 mod permissions;
 mod pipeline;
+mod places;
 mod readiness;
 mod records;
 mod reply;
@@ -39,6 +44,7 @@ mod tokens;
 mod twins;
 mod versions;
 mod world;
+mod zone;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};

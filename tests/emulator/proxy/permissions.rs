@@ -47,6 +47,8 @@ fn not_authorized(call: &Call) -> Answer {
         Protocol::Ec2 => (403, "UnauthorizedOperation"),
         Protocol::Query | Protocol::Rest | Protocol::S3 => (403, "AccessDenied"),
         Protocol::Json => (400, "AccessDeniedException"),
+        Protocol::RestJson => (403, "AccessDeniedException"),
+        Protocol::Cbor => (403, "AccessDenied"),
     };
     reply::refusal(call, status, code, &message)
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::super::client::{Answer, Client};
 use super::call::Call;
 use super::changes::Changes;
+use super::clusters::Clusters;
 use super::consistency::Consistency;
 use super::dependencies::Dependencies;
 use super::faults::Fault;
@@ -17,7 +18,7 @@ use super::targets::Targets;
 use super::tokens::{Tokened, Tokens};
 use super::twins::Twins;
 use super::versions::Versions;
-use super::{absent, launches, leftovers, pages, permissions, readiness, records};
+use super::{absent, launches, leftovers, metrics, pages, permissions, readiness, records};
 
 /// All that the proxy remembers between calls.
 pub struct Pipeline {
@@ -34,6 +35,7 @@ pub struct Pipeline {
     states: States,
     targets: Targets,
     changes: Changes,
+    clusters: Clusters,
 }
 
 impl Pipeline {
@@ -52,6 +54,7 @@ impl Pipeline {
             states: States::default(),
             targets: Targets::default(),
             changes: Changes::default(),
+            clusters: Clusters::default(),
         }
     }
 
@@ -75,7 +78,7 @@ impl Pipeline {
         let template = launches::template(&call, &moto).await;
         self.launches.fill_in(&mut call, &template);
         self.scaling.fill_in(&mut call, &moto).await;
-        if let Some(answer) = self.instead(&call, &template, &moto, &delays).await {
+        if let Some(answer) = self.instead(&mut call, &template, &moto, &delays).await {
             return answer;
         }
         let answer = self.forward(&mut call, &template, &moto, &delays).await;
@@ -85,10 +88,10 @@ impl Pipeline {
         answer
     }
 
-    /// What is answered without moto.
+    /// What is answered without moto; what is left of some calls is for moto.
     async fn instead(
         &mut self,
-        call: &Call,
+        call: &mut Call,
         template: &Template,
         moto: &Client,
         delays: &Delays,
@@ -103,8 +106,20 @@ impl Pipeline {
         if let Some(answer) = self.changes.refuse(call) {
             return Some(answer);
         }
-        let longest = self.settings.lock().unwrap().page;
-        if let Some(answer) = records::answer(call, moto, longest).await {
+        if let Some(answer) = metrics::answer(call, &self.settings.lock().unwrap().metrics) {
+            return Some(answer);
+        }
+        let (longest, protected) = {
+            let settings = self.settings.lock().unwrap();
+            (settings.page, settings.protected.clone())
+        };
+        if let Some(answer) = records::answer(call, moto, longest, &protected).await {
+            return Some(answer);
+        }
+        if let Some(answer) = self.clusters.refuse(call, moto, delays.cluster).await {
+            return Some(answer);
+        }
+        if let Some(answer) = self.targets.answer(call, moto).await {
             return Some(answer);
         }
         if let Some(answer) = self.launches.answer(call, moto).await {
@@ -150,6 +165,7 @@ impl Pipeline {
         let unhealthy = self.settings.lock().unwrap().unhealthy.clone();
         self.targets.rewrite(call, moto, &unhealthy, delays, &mut answer).await;
         self.changes.rewrite(call, delays.change, &mut answer);
+        self.clusters.rewrite(call, moto, delays.cluster, &mut answer).await;
         self.launches.rewrite(call, template, &mut self.settings.lock().unwrap().console, &mut answer);
         answer
     }

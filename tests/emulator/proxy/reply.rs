@@ -1,7 +1,7 @@
 //! Answers that the proxy makes itself, in the shape of the service that was called.
 
-use http::{HeaderMap, HeaderValue};
-use serde_json::json;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
 
 use super::super::client::Answer;
 use super::super::service::Protocol;
@@ -16,7 +16,12 @@ pub fn success(call: &Call, inner: &str) -> Answer {
     let (action, namespace) = (&call.action, call.service.namespace());
     let body = match call.service.protocol() {
         Protocol::Ec2 => format!("{inner}<requestId>{REQUEST}</requestId>"),
-        Protocol::Query | Protocol::Json | Protocol::Rest | Protocol::S3 => format!(
+        Protocol::Query
+        | Protocol::Json
+        | Protocol::Rest
+        | Protocol::RestJson
+        | Protocol::Cbor
+        | Protocol::S3 => format!(
             "<{action}Result>{inner}</{action}Result>\
              <ResponseMetadata><RequestId>{REQUEST}</RequestId></ResponseMetadata>"
         ),
@@ -44,8 +49,27 @@ pub fn refusal(call: &Call, status: u16, code: &str, message: &str) -> Answer {
             let body = json!({"__type": code, "message": message}).to_string();
             return answer(status, "application/x-amz-json-1.1", body);
         }
+        Protocol::RestJson => {
+            let mut refusal = answer(status, "application/json", json!({"message": message}).to_string());
+            refusal.headers.insert("x-amzn-errortype", code.parse().unwrap());
+            return refusal;
+        }
+        Protocol::Cbor => {
+            let mut refusal = cbor(&json!({"__type": code, "message": message}));
+            refusal.status = status;
+            return refusal;
+        }
     };
     answer(status, "text/xml", body)
+}
+
+/// An answer in CBOR.
+pub fn cbor(body: &Value) -> Answer {
+    let headers = HeaderMap::from_iter([
+        (http::header::CONTENT_TYPE, HeaderValue::from_static("application/cbor")),
+        (HeaderName::from_static("smithy-protocol"), HeaderValue::from_static("rpc-v2-cbor")),
+    ]);
+    Answer { status: 200, headers, body: super::cbor::encode(body).into() }
 }
 
 fn answer(status: u16, kind: &'static str, body: String) -> Answer {

@@ -1,6 +1,7 @@
-//! The names of calls that are a method and a path: Route 53 and S3.
+//! The names of calls that are a method and a path: Route 53, EKS and S3.
 
 use http::Method;
+use serde_json::{Map, Value};
 
 use super::call::Params;
 
@@ -8,6 +9,37 @@ use super::call::Params;
 pub fn pairs(query: &str) -> Params {
     let url = reqwest::Url::parse(&format!("http://query/?{query}")).unwrap();
     url.query_pairs().into_owned().collect()
+}
+
+/// The members of an object in JSON.
+pub fn members(body: &[u8]) -> Params {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let object: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    object.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+pub fn eks(method: &Method, path: &str, body: &[u8]) -> (String, Params) {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut params = pairs(query);
+    params.extend(members(body));
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    for (place, name) in [(1, "name"), (3, "nodegroupName")] {
+        if let Some(part) = parts.get(place) {
+            params.insert(name.into(), (*part).to_owned());
+        }
+    }
+    let action = match (method.as_str(), parts.as_slice()) {
+        ("POST", ["clusters"]) => "CreateCluster",
+        ("GET", ["clusters"]) => "ListClusters",
+        ("GET", ["clusters", _]) => "DescribeCluster",
+        ("DELETE", ["clusters", _]) => "DeleteCluster",
+        ("POST", ["clusters", _, "node-groups"]) => "CreateNodegroup",
+        ("GET", ["clusters", _, "node-groups"]) => "ListNodegroups",
+        ("GET", ["clusters", _, "node-groups", _]) => "DescribeNodegroup",
+        ("DELETE", ["clusters", _, "node-groups", _]) => "DeleteNodegroup",
+        _ => return (format!("{method} {path}"), params),
+    };
+    (action.into(), params)
 }
 
 pub fn route53(method: &Method, path: &str, body: &[u8]) -> (String, Params) {
@@ -94,6 +126,11 @@ fn paths_have_the_names_of_their_calls() {
     assert_eq!(name(Method::POST, "/2013-04-01/hostedzone/Z1/rrset/"), "ChangeResourceRecordSets");
     assert_eq!(name(Method::GET, "/2013-04-01/hostedzone/Z1/rrset?name=a"), "ListResourceRecordSets");
     assert_eq!(name(Method::GET, "/2013-04-01/change/C1"), "GetChange");
+    let name = |method: Method, path: &str| eks(&method, path, b"{}").0;
+    assert_eq!(name(Method::POST, "/clusters"), "CreateCluster");
+    assert_eq!(name(Method::GET, "/clusters/green"), "DescribeCluster");
+    let (action, params) = eks(&Method::GET, "/clusters/green/node-groups/nodes", b"");
+    assert_eq!((action.as_str(), params["nodegroupName"].as_str()), ("DescribeNodegroup", "nodes"));
     let name = |method: Method, path: &str| s3(&method, path).0;
     assert_eq!(name(Method::GET, "/"), "ListBuckets");
     assert_eq!(name(Method::PUT, "/b"), "CreateBucket");

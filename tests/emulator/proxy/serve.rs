@@ -20,6 +20,7 @@ use super::faults::{self, Fault};
 use super::gate::{Gate, Moment};
 use super::journal::Journal;
 use super::pipeline::Pipeline;
+use super::reply;
 use super::settings::Settings;
 
 /// What all connections share.
@@ -74,6 +75,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> io::Result<Resp
     let answer = match fault {
         Fault::Throttle => faults::throttled(&call),
         Fault::InternalError => faults::internal_error(&call),
+        Fault::Refuse(status, code) => reply::refusal(&call, status, code, "The test does not want it"),
         Fault::CutBefore => return Err(reset()),
         Fault::Hang => pending().await,
         Fault::None | Fault::LostReply | Fault::NotFoundFor(_) | Fault::UnlistedFor(_) => {

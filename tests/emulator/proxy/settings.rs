@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::faults::Faults;
 use super::launches::Console;
+use super::metrics::Metrics;
 use super::states::Delays;
 
 pub struct Settings {
@@ -13,6 +14,10 @@ pub struct Settings {
     pub denied: BTreeSet<String>,
     /// Targets, by id, whose health checks fail.
     pub unhealthy: BTreeSet<String>,
+    /// Names of which no record may be changed.
+    pub protected: BTreeSet<String>,
+    /// What CloudWatch has counted.
+    pub metrics: Metrics,
     /// What an instance says on its console.
     pub console: Console,
     /// The longest page of a list.
@@ -27,6 +32,8 @@ impl Default for Settings {
             delays: Delays::all(2),
             denied: BTreeSet::new(),
             unhealthy: BTreeSet::new(),
+            protected: BTreeSet::new(),
+            metrics: Metrics::default(),
             console: Box::new(|_| None),
             page: 5,
         }

@@ -28,6 +28,8 @@ pub struct Delays {
     pub volume: u32,
     /// Changes of Route 53, `PENDING`.
     pub change: u32,
+    /// Clusters of EKS and their nodes, `CREATING`.
+    pub cluster: u32,
 }
 
 impl Delays {
@@ -42,6 +44,7 @@ impl Delays {
             draining: looks,
             volume: looks,
             change: looks,
+            cluster: looks,
         }
     }
 

@@ -8,6 +8,7 @@ use super::super::client::{Answer, Client};
 use super::super::xml::{self, Edits};
 use super::call::Call;
 use super::states::Delays;
+use super::{places, reply};
 
 /// Where a target is, with the looks that it takes yet.
 #[derive(Debug, Clone, Copy)]
@@ -18,12 +19,15 @@ enum Phase {
 }
 
 /// An id and a port.
-type Target = (String, String);
+pub type Target = (String, String);
 type Group = BTreeMap<Target, Phase>;
 
-/// The target groups and, in each, its targets.
+/// The target groups and, in each, its targets; and those that came with a zone.
 #[derive(Debug, Default)]
-pub struct Targets(BTreeMap<String, Group>);
+pub struct Targets {
+    groups: BTreeMap<String, Group>,
+    zones: BTreeMap<(String, Target), String>,
+}
 
 /// A state with the reason that AWS gives for it.
 struct Health(&'static str, &'static str);
@@ -42,6 +46,47 @@ impl Health {
 }
 
 impl Targets {
+    /// What is answered without moto; of those to be taken out, only those that are there are left in the call.
+    pub async fn answer(&mut self, call: &mut Call, moto: &Client) -> Option<Answer> {
+        match call.name().as_str() {
+            "ELBv2.RegisterTargets" => {
+                let refused = places::refuse(call, moto).await;
+                if refused.is_none() {
+                    self.note_zones(call);
+                }
+                refused
+            }
+            "ELBv2.DeregisterTargets" => {
+                let health = moto
+                    .balancing("DescribeTargetHealth", &[("TargetGroupArn", call.param("TargetGroupArn"))])
+                    .await;
+                if health.status >= 300 {
+                    return None;
+                }
+                let there = registered(call, moto).await;
+                let left: Vec<Target> = there.into_iter().filter(|target| meant(call, target)).collect();
+                call.params.retain(|name, _| !name.starts_with("Targets."));
+                for (index, (id, port)) in (1..).zip(&left) {
+                    call.params.insert(format!("Targets.member.{index}.Id"), id.clone());
+                    call.params.insert(format!("Targets.member.{index}.Port"), port.clone());
+                }
+                left.is_empty().then(|| reply::success(call, ""))
+            }
+            _ => None,
+        }
+    }
+
+    fn note_zones(&mut self, call: &Call) {
+        let group = call.param("TargetGroupArn").to_owned();
+        for (target, zone) in named(call) {
+            let key = (group.clone(), target);
+            match zone.as_str() {
+                "" => drop(self.zones.remove(&key)),
+                zone => drop(self.zones.insert(key, zone.to_owned())),
+            }
+        }
+    }
+
     /// `unhealthy`: ids whose checks fail.
     pub async fn rewrite(
         &mut self,
@@ -73,14 +118,27 @@ impl Targets {
             "ELBv2.DescribeTargetHealth" => {
                 let used = is_used(call, moto).await;
                 let text = answer.text().to_owned();
-                answer.body = describe(self.group(call), call, used, unhealthy, delays, &text).into();
+                let text = describe(self.group(call), call, used, unhealthy, delays, &text);
+                answer.body = self.with_zones(call, &text).into();
             }
             _ => {}
         }
     }
 
+    fn with_zones(&self, call: &Call, text: &str) -> String {
+        let document = xml::parse(text);
+        let mut edits = Edits::default();
+        for member in xml::items(&document, "TargetHealthDescriptions") {
+            let zone = self.zones.get(&(call.param("TargetGroupArn").to_owned(), target(member)));
+            if let (Some(zone), Some(target)) = (zone, xml::child(member, "Target")) {
+                edits.append(target, &xml::element("AvailabilityZone", zone));
+            }
+        }
+        edits.apply(text)
+    }
+
     fn group(&mut self, call: &Call) -> &mut Group {
-        self.0.entry(call.param("TargetGroupArn").to_owned()).or_default()
+        self.groups.entry(call.param("TargetGroupArn").to_owned()).or_default()
     }
 }
 
@@ -198,10 +256,19 @@ fn drains(group: &mut Group, target: &Target) -> bool {
     }
 }
 
+/// The targets that a call names, as far as it does, and the zone of each; empty where there is none.
+pub fn named(call: &Call) -> Vec<(Target, String)> {
+    let member = |index: u32, part| call.param(&format!("Targets.member.{index}.{part}")).to_owned();
+    (1..)
+        .map(|index| ((member(index, "Id"), member(index, "Port")), member(index, "AvailabilityZone")))
+        .take_while(|((id, _), _)| !id.is_empty())
+        .collect()
+}
+
 /// Whether a call names a target; without a port, it means all ports of an id.
 fn meant(call: &Call, target: &Target) -> bool {
-    let member = |index: u32, part| call.param(&format!("Targets.member.{index}.{part}"));
-    let same =
-        |index| member(index, "Id") == target.0 && ["", target.1.as_str()].contains(&member(index, "Port"));
-    (1..).take_while(|index| !member(*index, "Id").is_empty()).any(same)
+    let same = |((id, port), _): &(Target, String)| {
+        *id == target.0 && ["", target.1.as_str()].contains(&port.as_str())
+    };
+    named(call).iter().any(same)
 }

@@ -3,6 +3,7 @@
 
 mod authority;
 mod fake;
+mod migrate;
 mod real;
 mod snapshot;
 mod upgrade;

@@ -25,13 +25,13 @@ use super::snapshot::Shelf;
 const HOST: &str = "cp-1";
 
 /// Both servers, ended when it is dropped.
-struct Servers {
-    directory: PathBuf,
+pub(super) struct Servers {
+    pub(super) directory: PathBuf,
     binaries: PathBuf,
     children: Vec<Child>,
-    authority: Authority,
+    pub(super) authority: Authority,
     etcd: u16,
-    api: u16,
+    pub(super) api: u16,
 }
 
 impl Drop for Servers {
@@ -50,7 +50,7 @@ fn free_port() -> u16 {
 
 impl Servers {
     /// None, with the reason printed, where there are no binaries.
-    fn start(name: &str) -> Option<Self> {
+    pub(super) fn start(name: &str) -> Option<Self> {
         let Some(binaries) = std::env::var_os("KEELWRIGHT_TEST_BIN").map(PathBuf::from) else {
             eprintln!("skipped: KEELWRIGHT_TEST_BIN does not name a directory with etcd and kube-apiserver");
             return None;
@@ -139,7 +139,7 @@ impl Servers {
     }
 
     /// Waits until the API server is ready.
-    async fn api(&self) -> KubeClient {
+    pub(super) async fn api(&self) -> KubeClient {
         let (dialer, endpoints, credentials) = self.connection(self.api, "kubernetes");
         let client = KubeClient::new(dialer, endpoints, credentials);
         let end = Instant::now() + Duration::from_secs(120);

@@ -29,18 +29,18 @@ pub(super) fn is_zone_of(zone: &str, region: &str) -> bool {
 }
 
 /// `vpc-`, `subnet-`, `ami-` and the like: eight hexadecimal digits until 2016, seventeen since.
-pub(super) fn is_id(text: &str, prefix: &str) -> bool {
+pub(in crate::inventory::check) fn is_id(text: &str, prefix: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|rest| {
         matches!(rest.len(), 8 | 17) && is_made_of(rest, |c| c.is_ascii_digit() || ('a'..='f').contains(&c))
     })
 }
 
-pub(super) fn is_account(text: &str) -> bool {
+pub(in crate::inventory::check) fn is_account(text: &str) -> bool {
     text.len() == 12 && is_made_of(text, |c| c.is_ascii_digit())
 }
 
 /// `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`
-pub(super) fn is_role(text: &str) -> bool {
+pub(in crate::inventory::check) fn is_role(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let [arn, partition, service, region, account, resource] = parts.as_slice() else { return false };
     *arn == "arn"
@@ -59,7 +59,7 @@ fn is_role_name(text: &str) -> bool {
 }
 
 /// `aws`, `aws-cn`, `aws-us-gov`, `aws-iso-b` …
-fn is_partition(text: &str) -> bool {
+pub(in crate::inventory::check) fn is_partition(text: &str) -> bool {
     text.strip_prefix("aws").is_some_and(|rest| {
         rest.is_empty() || (rest.starts_with('-') && is_made_of(rest, |c| c.is_ascii_lowercase() || c == '-'))
     })
@@ -89,7 +89,7 @@ pub(super) fn is_kms_key(text: &str) -> bool {
 }
 
 /// `m6i.large`: a family, which has a generation, and a size.
-pub(super) fn is_instance_type(text: &str) -> bool {
+pub(in crate::inventory::check) fn is_instance_type(text: &str) -> bool {
     let is_fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     text.split_once('.').is_some_and(|(family, size)| {
         is_made_of(family, is_fine)
@@ -123,7 +123,7 @@ pub(super) fn is_image_name(text: &str) -> bool {
 }
 
 /// A hosted zone of Route 53; its API takes up to 32 characters, of which AWS's own begin with Z.
-pub(super) fn is_hosted_zone(text: &str) -> bool {
+pub(in crate::inventory::check) fn is_hosted_zone(text: &str) -> bool {
     text.len() <= 32 && is_made_of(text, |c| c.is_ascii_uppercase() || c.is_ascii_digit())
 }
 
@@ -144,7 +144,7 @@ pub(super) fn tag(text: &str, least: usize, most: usize) -> Result<(), String> {
 }
 
 /// Not empty, and every character is such a one.
-fn is_made_of(text: &str, is_fine: impl Fn(char) -> bool) -> bool {
+pub(in crate::inventory::check) fn is_made_of(text: &str, is_fine: impl Fn(char) -> bool) -> bool {
     !text.is_empty() && text.chars().all(is_fine)
 }
 

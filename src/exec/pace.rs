@@ -33,7 +33,7 @@ impl Default for Pace {
 }
 
 /// The waits of one step.
-pub(super) struct Waits {
+pub struct Waits {
     pace: Pace,
     tries: u32,
     rng: StdRng,
@@ -44,7 +44,7 @@ impl Waits {
         Waits { pace, tries: 0, rng: StdRng::seed_from_u64(seed) }
     }
 
-    pub fn next(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let ceiling = self.pace.first.saturating_mul(1 << self.tries.min(16)).min(self.pace.longest);
         self.tries += 1;
         // Never nothing: a wait of none is a busy loop.
