@@ -12,6 +12,7 @@ pub mod plan;
 pub mod ports;
 pub mod probe;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod show;
 pub mod survey;

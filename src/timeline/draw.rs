@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::axis::{clock, marks};
 use super::model::{Client, Component, HostTimeline, Running, Second, Span, Timeline, by_number};
 use super::svg::{Area, Look, Svg};
 
@@ -20,8 +21,6 @@ const CLIENT_STEP: f64 = 46.0;
 /// A digit of the labels' font, and what a label needs beside its digits.
 const DIGIT: f64 = 6.1;
 const MARGIN: f64 = 4.0;
-/// More marks than this on the axis run into each other.
-const MARKS: f64 = 12.0;
 /// A second with a lost call is never drawn thinner than this, however long the run.
 const THINNEST: f64 = 1.5;
 
@@ -114,12 +113,6 @@ fn subtitle(timeline: &Timeline) -> String {
     text
 }
 
-/// `12:05`
-fn clock(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
-    format!("{}:{:02}", whole / 60, whole % 60)
-}
-
 /// The colour of each version that was seen.
 struct Palette {
     etcd: BTreeMap<String, usize>,
@@ -207,18 +200,10 @@ impl Chart {
 
     /// Lines through everything, and under them the time.
     fn grid(&mut self, top: f64, bottom: f64) {
-        let step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
-        let step = step
-            .into_iter()
-            .map(f64::from)
-            .find(|step| self.seconds / step <= MARKS)
-            .unwrap_or(self.seconds / MARKS);
-        let mut at = 0.0;
-        while at <= self.seconds {
+        for at in marks(self.seconds) {
             let x = self.x(at);
             self.svg.line((x, top), (x, bottom + 4.0), "grid");
             self.svg.text(x, bottom + 16.0, "mark", &clock(at));
-            at += step;
         }
         self.svg.text(LEFT - 24.0, bottom + 16.0, "small right", "minutes:seconds");
     }

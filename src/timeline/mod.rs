@@ -2,12 +2,13 @@
 //! JSON ([`Timeline`]) and one picture ([`Timeline::svg`]). Who takes the samples is somebody else's matter:
 //! the tests on real machines ask a real API, `rehearse` looks into the simulated fleet.
 
+pub mod axis;
 mod calls;
 mod draw;
 mod listing;
 mod model;
 mod record;
-mod svg;
+pub mod svg;
 
 #[cfg(test)]
 mod draw_tests;

@@ -1,4 +1,4 @@
-//! The little of SVG that a timeline needs: numbers that are the same everywhere, and text that is safe.
+//! The little of SVG that our pictures need: numbers that are the same everywhere, and text that is safe.
 
 use std::fmt::Write as _;
 
@@ -36,6 +36,26 @@ impl Svg {
         let [x1, y1, x2, y2] = [from.0, from.1, to.0, to.1].map(number);
         let class = escaped(class);
         let _ = writeln!(self.0, "<line x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\" class=\"{class}\"/>");
+    }
+
+    /// From point to point; fewer than two are nothing.
+    pub fn path(&mut self, points: &[(f64, f64)], class: &str) {
+        self.points("polyline", 2, points, class);
+    }
+
+    /// What points surround; fewer than three are nothing.
+    pub fn shape(&mut self, points: &[(f64, f64)], class: &str) {
+        self.points("polygon", 3, points, class);
+    }
+
+    fn points(&mut self, element: &str, least: usize, points: &[(f64, f64)], class: &str) {
+        if points.len() < least {
+            return;
+        }
+        let texts: Vec<String> =
+            points.iter().map(|(x, y)| format!("{},{}", number(*x), number(*y))).collect();
+        let class = escaped(class);
+        let _ = writeln!(self.0, "<{element} points=\"{}\" class=\"{class}\"/>", texts.join(" "));
     }
 
     pub fn text(&mut self, x: f64, y: f64, class: &str, text: &str) {
@@ -97,6 +117,20 @@ mod tests {
         for (value, text) in [(1.0, "1"), (1.25, "1.2"), (0.96, "1"), (-0.01, "0"), (1000.0, "1000")] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn points_make_a_line_and_too_few_make_none() {
+        let mut svg = Svg::default();
+        svg.path(&[(0.0, 1.0)], "one");
+        svg.shape(&[(0.0, 1.0), (2.0, 3.0)], "two");
+        svg.path(&[(0.0, 1.25), (2.0, 3.0)], "line");
+        svg.shape(&[(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)], "triangle");
+        assert_eq!(
+            svg.0,
+            "<polyline points=\"0,1.2 2,3\" class=\"line\"/>\n\
+             <polygon points=\"0,0 1,0 0,1\" class=\"triangle\"/>\n"
+        );
     }
 
     #[test]
