@@ -201,7 +201,7 @@ async fn carried_out(site: &Site, survey: Survey, plan: &InfraPlan) -> Result<Su
     if plan.steps.is_empty() {
         return Ok(survey);
     }
-    site.carry_out(plan, &survey.observed, false).await?;
+    site.carry_out(plan, &survey.observed).await?;
     site.survey().await
 }
 

@@ -15,7 +15,7 @@ use crate::cloud::join::{JoinError, first_boot};
 use crate::cloud::plan::{InfraPlan, Refusal, plan_infra};
 use crate::cloud::ports::{CloudApi as _, CloudError, Observed, Trouble};
 use crate::cloud::resource::DesiredState;
-use crate::cloud::run::{InfraRun, Pace};
+use crate::cloud::run::{InfraOutcome, InfraRun, Pace};
 use crate::cloud::spec::{Lookups, desired};
 use crate::cloud::{PhysicalId, ResourceName, show};
 use crate::exec::{Clock as _, SystemClock};
@@ -96,6 +96,18 @@ pub(super) fn cloud_error(error: CloudError) -> CommandError {
             .hint("look at the network, the region and the credentials:\n    aws sts get-caller-identity"),
         _ => failed(error),
     }
+}
+
+/// A run that has not done all of its plan: each step that failed.
+pub(super) fn incomplete(plan: &InfraPlan, outcome: &InfraOutcome) -> CommandError {
+    let hints = outcome.failed.iter().map(|(at, error)| {
+        let name = plan.steps.get(*at).map(|step| step.name.to_string()).unwrap_or_default();
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+        format!("{name}: {error}{}", cause.unwrap_or_default())
+    });
+    let (failures, left) = (outcome.failed.len(), outcome.left.len());
+    let error = SiteError::Failed { failed: failures, steps: plan.steps.len(), left };
+    hints.fold(failed(error), CommandError::hint)
 }
 
 /// The cluster on the machines that there are, for commands that change none.
@@ -209,13 +221,8 @@ impl Site {
         Fenced { api: &self.api, fence: self.state.fence() }
     }
 
-    /// Carries out a plan, and says on standard error what happens. `force`: what works is not drained first.
-    pub async fn carry_out(
-        &self,
-        plan: &InfraPlan,
-        observed: &Observed,
-        force: bool,
-    ) -> Result<(), CommandError> {
+    /// Carries out a plan, and says on standard error what happens.
+    pub async fn carry_out(&self, plan: &InfraPlan, observed: &Observed) -> Result<(), CommandError> {
         let began = self.clock.now();
         let events = |event| {
             let seconds = (self.clock.now() - began).as_secs_f64();
@@ -226,24 +233,14 @@ impl Site {
             clock: &self.clock,
             pace: Pace::default(),
             seed: rand::random(),
-            force,
+            force: false,
             events: &events,
         };
         let outcome = run.carry_out(plan, observed).await;
         if outcome.is_complete() {
             return Ok(());
         }
-        let hints = outcome.failed.iter().map(|(at, error)| {
-            let name = plan.steps.get(*at).map(|step| step.name.to_string()).unwrap_or_default();
-            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-            format!("{name}: {error}{}", cause.unwrap_or_default())
-        });
-        let hints: Vec<String> = hints.collect();
-        let (failures, left) = (outcome.failed.len(), outcome.left.len());
-        let error = SiteError::Failed { failed: failures, steps: plan.steps.len(), left };
-        let mut error = failed(error);
-        error.hints = hints;
-        Err(error.hint("what has been made is found again; go on with the same command"))
+        Err(incomplete(plan, &outcome).hint("what has been made is found again; go on with the same command"))
     }
 
     /// The cluster on its machines.

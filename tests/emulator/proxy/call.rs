@@ -40,7 +40,10 @@ impl Call {
         let credential = header("authorization").split("Credential=").nth(1).unwrap_or_default();
         let scope: Vec<_> = credential.split([',', ' ']).next().unwrap_or_default().split('/').collect();
         let part = |index: usize| scope.get(index).copied().unwrap_or_default().to_owned();
-        let service = Service::of_scope(&part(3));
+        let service = match Service::of_scope(&part(3)) {
+            Service::Balancing if is_classic(&body) => Service::ClassicBalancing,
+            service => service,
+        };
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let (action, params) = match service.protocol() {
             Protocol::Ec2 | Protocol::Query => of_form(&body),
@@ -125,6 +128,12 @@ impl Call {
         }
         moto.send(request).await.unwrap_or_else(|error| panic!("moto, asked for {}: {error}", self.name()))
     }
+}
+
+/// Whether a form is for the first generation of load balancers.
+fn is_classic(body: &[u8]) -> bool {
+    let params = rest::pairs(std::str::from_utf8(body).unwrap_or_default());
+    params.get("Version").is_some_and(|version| version == Service::ClassicBalancing.version())
 }
 
 fn of_form(body: &[u8]) -> (String, Params) {

@@ -91,6 +91,14 @@ aws:
         std::fs::write(self.home.join("bundle").join(MANIFEST_NAME), bundle.to_json()).unwrap();
     }
 
+    /// On their consoles.
+    pub(super) fn machines_say_their_keys(&self) {
+        let console = format!(
+            "-----BEGIN SSH HOST KEY KEYS-----\n{HOST_KEY} root@x\n-----END SSH HOST KEY KEYS-----\n"
+        );
+        self.cloud.proxy.set(|settings| settings.console = Box::new(move |_| Some(console.clone())));
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keelwright"));
         command.args(args).current_dir(&self.home).env_clear();
@@ -106,7 +114,7 @@ aws:
     }
 
     /// Runs a command and ends it when it says this.
-    fn until(&self, args: &[&str], what: &str) -> String {
+    pub(super) fn until(&self, args: &[&str], what: &str) -> String {
         let mut child = self.command(args).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         for line in BufReader::new(child.stderr.take().unwrap()).lines() {
@@ -128,16 +136,14 @@ impl Drop for Operator {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_is_planned_made_and_destroyed() {
     let Some(operator) = Operator::new("commands", "").await else { return };
-    let console =
-        format!("-----BEGIN SSH HOST KEY KEYS-----\n{HOST_KEY} root@x\n-----END SSH HOST KEY KEYS-----\n");
-    operator.cloud.proxy.set(|settings| settings.console = Box::new(move |_| Some(console.clone())));
+    operator.machines_say_their_keys();
 
     let planned = operator.run(&["plan", "--check"]);
     let said = text(&planned.stdout);
@@ -227,9 +233,7 @@ async fn an_operator_who_was_paused_changes_nothing_when_it_wakes_up() {
     let after = document().await;
 
     // Its machines say their keys now, so it would go on to make the keys of a cluster.
-    let console =
-        format!("-----BEGIN SSH HOST KEY KEYS-----\n{HOST_KEY} root@x\n-----END SSH HOST KEY KEYS-----\n");
-    operator.cloud.proxy.set(|settings| settings.console = Box::new(move |_| Some(console.clone())));
+    operator.machines_say_their_keys();
     kill(process, Signal::SIGCONT).unwrap();
     let said: Vec<String> = lines.collect();
     assert!(!first.wait().unwrap().success());

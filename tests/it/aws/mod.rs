@@ -2,6 +2,7 @@
 
 mod checks;
 mod commands;
+mod destroy;
 mod lifecycle;
 mod rolling;
 mod state;
