@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::apply::block_on;
+use super::operation::Bundles;
 use super::state::ClusterState;
 use super::{CommandError, ErrorKind};
 use crate::cloud::aws::{AwsCloud, LookupError, look_up};
@@ -19,8 +20,7 @@ use crate::cloud::run::{InfraOutcome, InfraRun, Pace};
 use crate::cloud::spec::{Lookups, desired};
 use crate::cloud::{PhysicalId, ResourceName, show};
 use crate::exec::{Clock as _, SystemClock};
-use crate::inventory::{AwsInventory, Delivery, Inventory};
-use crate::release::{Arch, BundleManifest};
+use crate::inventory::{AwsInventory, Inventory};
 
 /// Host keys that machines said on their consoles, which do not keep them for ever.
 pub(super) const HOST_KEYS_FILE: &str = "host-keys.json";
@@ -35,8 +35,8 @@ pub(super) struct Site {
     pub api: AwsCloud,
     state: ClusterState,
     pub clock: SystemClock,
-    /// What workers are made of, where a command makes some.
-    bundles: BTreeMap<Arch, BundleManifest>,
+    /// What workers are made of, where a command makes some, and where that lies.
+    pub bundles: Bundles,
 }
 
 /// What there is, and what is wanted.
@@ -127,7 +127,7 @@ impl Site {
     pub async fn connect(inventory: AwsInventory, state: &ClusterState) -> Self {
         let api = AwsCloud::connect(inventory.name().as_str(), &inventory.aws).await;
         let (state, clock) = (state.clone(), SystemClock::default());
-        Site { inventory, api, state, clock, bundles: BTreeMap::new() }
+        Site { inventory, api, state, clock, bundles: Bundles::default() }
     }
 
     /// The cluster on the machines that there are, for who changes none.
@@ -142,7 +142,7 @@ impl Site {
     }
 
     /// The same, for a command that makes workers.
-    pub fn with_bundles(self, bundles: BTreeMap<Arch, BundleManifest>) -> Self {
+    pub fn with_bundles(self, bundles: Bundles) -> Self {
         Site { bundles, ..self }
     }
 
@@ -159,8 +159,8 @@ impl Site {
 
     /// Gives the machines of worker groups what they do at their first boot.
     fn with_workers(&self, mut survey: Survey) -> Result<Survey, CommandError> {
-        let fetches = matches!(self.inventory.delivery(), Delivery::Mirror { .. });
-        if self.bundles.is_empty() || !fetches {
+        let (bundles, _) = &self.bundles;
+        if bundles.is_empty() || !self.inventory.workers_join() {
             return Ok(survey);
         }
         let Survey { lookups, wanted, observed, .. } = &survey;
@@ -173,7 +173,7 @@ impl Site {
         };
         let join = self.inventory.self_join();
         for group in &self.inventory.aws.worker_groups {
-            let Some(bundle) = self.bundles.get(&group.arch) else { continue };
+            let Some(bundle) = bundles.get(&group.arch) else { continue };
             let text = first_boot(&cluster, &join, group, bundle)
                 .map_err(|source| usage(SiteError::Join { group: group.name.clone(), source }))?;
             survey.lookups.first_boots.insert(group.name.clone(), text);

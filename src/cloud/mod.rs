@@ -5,6 +5,7 @@
 //! stopping all at once, [`roll`] makes machines of scaling groups anew, [`destroy`] takes everything away, and [`hosts`] makes an ordinary inventory of what is there. Nothing but tags is needed to
 //! find a cluster's resources again, so nothing is remembered here either.
 
+pub mod artifacts;
 pub mod aws;
 pub mod destroy;
 #[cfg(test)]

@@ -11,6 +11,7 @@ macro_rules! client {
 
 mod addresses;
 mod again;
+mod artifacts;
 mod balancers;
 mod error;
 mod groups;
@@ -44,6 +45,7 @@ use super::ports::{Call, CloudApi, CloudError, Found, Ids, Neighbour, Observed, 
 use super::resource::{Desired, Resource};
 use crate::inventory::Aws;
 
+pub use artifacts::Artifacts;
 pub use lookups::{LookupError, look_up};
 pub use objects::Bucket;
 

@@ -19,6 +19,7 @@ use super::ports::{CloudApi, CloudError, Ids, Observed, State, Trouble};
 use crate::exec::Clock;
 
 pub use pace::Pace;
+pub(super) use pace::Waits;
 
 /// What happens, for people.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,7 +175,7 @@ fn words(state: &State) -> String {
 }
 
 /// Whether another try may help, and nothing but another try.
-fn passes(trouble: Trouble) -> bool {
+pub(super) fn passes(trouble: Trouble) -> bool {
     match trouble {
         Trouble::Throttled | Trouble::Unknown | Trouble::NotFound | Trouble::InUse | Trouble::WrongState => {
             true

@@ -33,7 +33,7 @@ impl Default for Pace {
 }
 
 /// The waits of one step.
-pub(super) struct Waits {
+pub(in crate::cloud) struct Waits {
     pace: Pace,
     tries: u32,
     rng: StdRng,

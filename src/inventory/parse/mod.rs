@@ -4,6 +4,7 @@
 //! to a draft ([`cluster`], [`host`], [`aws`], [`settings`]), the draft against the rules
 //! ([`super::check`]).
 
+mod artifacts;
 pub(crate) mod aws;
 mod bastion;
 mod cluster;

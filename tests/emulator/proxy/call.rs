@@ -36,8 +36,10 @@ pub struct Call {
 impl Call {
     pub fn parse(head: Parts, body: Bytes) -> Call {
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        // Credential=KEY/DATE/REGION/SERVICE/aws4_request
+        // Credential=KEY/DATE/REGION/SERVICE/aws4_request, in a header or in the query.
         let credential = header("authorization").split("Credential=").nth(1).unwrap_or_default();
+        let query = rest::pairs(head.uri.query().unwrap_or_default());
+        let credential = query.get("X-Amz-Credential").map_or(credential, String::as_str);
         let scope: Vec<_> = credential.split([',', ' ']).next().unwrap_or_default().split('/').collect();
         let part = |index: usize| scope.get(index).copied().unwrap_or_default().to_owned();
         let service = match Service::of_scope(&part(3)) {

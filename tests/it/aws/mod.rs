@@ -1,5 +1,6 @@
 //! Clusters in AWS, against the emulator.
 
+mod artifacts;
 mod checks;
 mod commands;
 mod destroy;
