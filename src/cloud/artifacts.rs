@@ -8,8 +8,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::ports::{Call, CloudError, Trouble};
 use super::run::passes;
-use crate::exec::{Pace, Waits};
 use crate::exec::Clock;
+use crate::exec::{Pace, Waits};
 use crate::release::BundleManifest;
 use crate::release::artifact::Sha256;
 
