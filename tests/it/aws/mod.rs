@@ -3,6 +3,7 @@
 mod checks;
 mod commands;
 mod lifecycle;
+mod migration;
 mod rolling;
 mod state;
 mod terraform;
