@@ -129,7 +129,10 @@ impl Targets {
         let document = xml::parse(text);
         let mut edits = Edits::default();
         for member in xml::items(&document, "TargetHealthDescriptions") {
-            let zone = self.zones.get(&(call.param("TargetGroupArn").to_owned(), target(member)));
+            let (id, port) = target(member);
+            // It may have been named without a port.
+            let key = |port: String| (call.param("TargetGroupArn").to_owned(), (id.clone(), port));
+            let zone = self.zones.get(&key(port)).or_else(|| self.zones.get(&key(String::new())));
             if let (Some(zone), Some(target)) = (zone, xml::child(member, "Target")) {
                 edits.append(target, &xml::element("AvailabilityZone", zone));
             }

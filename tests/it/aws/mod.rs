@@ -6,6 +6,7 @@ mod commands;
 mod cutover;
 mod destroy;
 mod lifecycle;
+mod migration;
 mod rolling;
 mod state;
 mod terraform;

@@ -46,14 +46,14 @@ fn is_missing(code: Option<&str>) -> bool {
     super::super::error::trouble(code.unwrap_or_default()) == Trouble::NotFound
 }
 
-/// Codes that only a later call can get rid of, beside those of throttling.
-const LATER: &[&str] = &["ResourcePropagationDelayException", "PriorRequestNotComplete"];
+/// What EKS says of a role that it has not heard of yet.
+const PROPAGATES: &str = "ResourcePropagationDelayException";
 
 pub(super) fn meaning(error: &CloudError, status: Option<u16>) -> CallError {
     let text = error.to_string();
     match error.trouble {
         Trouble::Throttled => CallError::Later(text),
-        _ if LATER.contains(&error.code.as_str()) => CallError::Later(text),
+        _ if error.code == PROPAGATES => CallError::Later(text),
         // It was their fault, so nobody knows how far they came.
         _ if status.is_some_and(|status| status >= 500) => CallError::Unknown(text),
         Trouble::Unknown => CallError::Unknown(text),

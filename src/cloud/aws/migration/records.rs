@@ -1,5 +1,7 @@
 //! Record sets between Route 53's words and ours. Pure.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
     AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType,
@@ -21,6 +23,11 @@ pub(super) enum Unwritable {
         "{count} values are more than the {VALUES} that Route 53 takes at once: migrate fewer names together"
     )]
     TooMany { count: usize },
+    #[error(
+        "weighted records of {name} {record_type} cannot have TTLs of {one} and {other}: Route 53 gives all of them \
+         the last one that it is told"
+    )]
+    Ttls { name: String, record_type: RecordType, one: u32, other: u32 },
     #[error("{0}")]
     Incomplete(String),
 }
@@ -141,6 +148,7 @@ pub(super) fn batch(batch: &Batch) -> Result<ChangeBatch, Unwritable> {
     if count > VALUES {
         return Err(Unwritable::TooMany { count });
     }
+    one_ttl(&batch.create)?;
     let deletions = batch.delete.iter().map(|record| (ChangeAction::Delete, record));
     let creations = batch.create.iter().map(|record| (ChangeAction::Create, record));
     let mut changes = ChangeBatch::builder();
@@ -149,6 +157,23 @@ pub(super) fn batch(batch: &Batch) -> Result<ChangeBatch, Unwritable> {
             changes.changes(Change::builder().action(action).resource_record_set(write(record)?).build()?);
     }
     Ok(changes.build()?)
+}
+
+/// What is read afterwards would not be what was written, and the next change would contradict it:
+/// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-values-weighted.html>
+fn one_ttl(records: &[RecordSet]) -> Result<(), Unwritable> {
+    let mut known: BTreeMap<(&str, RecordType), u32> = BTreeMap::new();
+    for record in records {
+        let (Routing::Weighted { .. }, Target::Values { ttl, .. }) = (&record.routing, &record.target) else {
+            continue;
+        };
+        let (name, record_type) = (&record.name, record.record_type);
+        let one = *known.entry((name, record_type)).or_insert(*ttl);
+        if one != *ttl {
+            return Err(Unwritable::Ttls { name: name.clone(), record_type, one, other: *ttl });
+        }
+    }
+    Ok(())
 }
 
 /// An alias counts as one.

@@ -151,3 +151,15 @@ fn a_batch_that_cannot_be_sent_is_none() {
     let other = Batch { delete: vec![other], create: Vec::new() };
     assert!(matches!(batch(&other).unwrap_err(), Unwritable::Policy { .. }));
 }
+
+#[test]
+fn weighted_records_of_one_name_have_one_ttl() {
+    let values = |ttl| Target::Values { ttl, values: vec!["192.0.2.1".to_owned()] };
+    let create = vec![record(weighted("a", 1), values(300)), record(weighted("b", 1), values(60))];
+    let name = "api.example.org.".to_owned();
+    let expected = Unwritable::Ttls { name, record_type: RecordType::A, one: 300, other: 60 };
+    assert_eq!(batch(&Batch { delete: Vec::new(), create }).unwrap_err(), expected);
+    let other_type = RecordSet { record_type: RecordType::Aaaa, ..record(weighted("b", 1), values(60)) };
+    let create = vec![record(weighted("a", 1), values(300)), other_type, record(weighted("c", 1), alias())];
+    assert!(batch(&Batch { delete: Vec::new(), create }).is_ok());
+}

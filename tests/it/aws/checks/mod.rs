@@ -1,5 +1,6 @@
 //! Tests of the emulator itself: each fails without the part that it is about.
 
+mod clusters;
 mod consistency;
 mod counting;
 mod deletions;

@@ -64,3 +64,63 @@ async fn a_page_of_records_may_end_between_records_of_one_name() {
     // NS and SOA, then the three.
     assert_eq!(seen, [2, 2, 1]);
 }
+
+#[tokio::test]
+async fn records_of_other_names_stay_and_what_was_there_once_can_come_again() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    let zone = zone(&client, "once").await;
+    let other = |body: String| body.replace("api.example.org.", "docs.example.org.");
+    for action in ["CREATE", "DELETE", "CREATE"] {
+        send(&client, &zone, &weighted(action, "blue", 1)).await.ok();
+        if action == "CREATE" {
+            send(&client, &zone, &other(weighted("UPSERT", "blue", 1))).await.ok();
+        }
+        let there = client.get(Service::Route53, &format!("/2013-04-01/hostedzone/{zone}/rrset")).await.ok();
+        let names = there.all("Name");
+        assert!(names.contains(&"docs.example.org.".to_owned()), "{names:?}");
+        assert_eq!(names.contains(&"api.example.org.".to_owned()), action == "CREATE", "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn weighted_records_of_one_name_have_the_ttl_that_was_written_last() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    let zone = zone(&client, "once").await;
+    let slow = |body: String| body.replace("<TTL>60</TTL>", "<TTL>300</TTL>");
+    send(&client, &zone, &weighted("CREATE", "blue", 1)).await.ok();
+    send(&client, &zone, &slow(weighted("CREATE", "green", 1))).await.ok();
+    let refused = send(&client, &zone, &weighted("DELETE", "blue", 1)).await;
+    assert_eq!(refused.error().as_deref(), Some("InvalidChangeBatch"));
+    send(&client, &zone, &slow(weighted("DELETE", "blue", 1))).await.ok();
+}
+
+#[tokio::test]
+async fn a_star_is_written_in_another_way_and_means_the_same() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    let zone = zone(&client, "once").await;
+    send(&client, &zone, &change("CREATE", "*.example.org.", "192.0.2.1")).await.ok();
+    let path = format!("/2013-04-01/hostedzone/{zone}/rrset?name=%5C052.example.org.&type=A");
+    assert_eq!(client.get(Service::Route53, &path).await.ok().one("Name"), "\\052.example.org.");
+    send(&client, &zone, &change("DELETE", "\\052.example.org.", "192.0.2.1")).await.ok();
+    assert_eq!(client.get(Service::Route53, &path).await.ok().all("Name"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_cname_is_alone_and_protected_names_stay() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    let zone = zone(&client, "once").await;
+    send(&client, &zone, &change("CREATE", "api.example.org.", "192.0.2.1")).await.ok();
+    let cname = change("CREATE", "api.example.org.", "blue.example.net.").replace(">A<", ">CNAME<");
+    let contradiction = Some("InvalidChangeBatch".to_owned());
+    assert_eq!(send(&client, &zone, &cname).await.error(), contradiction);
+    cloud.proxy.set(|settings| settings.protected = ["api.example.org".into()].into());
+    let gone = change("DELETE", "api.example.org.", "192.0.2.1");
+    assert_eq!(send(&client, &zone, &gone).await.error(), contradiction);
+    cloud.proxy.set(|settings| settings.protected.clear());
+    send(&client, &zone, &gone).await.ok();
+    send(&client, &zone, &cname).await.ok();
+}

@@ -58,3 +58,41 @@ async fn a_target_whose_instance_is_terminated_drains() {
     client.ec2("TerminateInstances", &[("InstanceId.1", &instance)]).await.ok();
     assert_eq!(looks(&client, &group, 3).await, ["draining", "draining", ""]);
 }
+
+#[tokio::test]
+async fn targets_are_in_the_network_of_their_group_or_said_to_be_outside() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    let vpc = vpc(&client).await;
+    subnet(&client, &vpc).await;
+    let params = [("Name", "ip"), ("Protocol", "TCP"), ("Port", "80"), ("VpcId", &vpc), ("TargetType", "ip")];
+    let group = client.balancing("CreateTargetGroup", &params).await.ok().one("TargetGroupArn");
+    let register = async |id: &str, zone: &str| {
+        let mut params = vec![("TargetGroupArn", group.as_str()), ("Targets.member.1.Id", id)];
+        if !zone.is_empty() {
+            params.push(("Targets.member.1.AvailabilityZone", zone));
+        }
+        client.balancing("RegisterTargets", &params).await.error()
+    };
+    let invalid = |code: &str| Some(code.to_owned());
+    assert_eq!(register("10.0.1.7", "all").await, invalid("ValidationError"));
+    assert_eq!(register("10.1.0.7", "").await, invalid("ValidationError"));
+    assert_eq!(register("203.0.113.7", "all").await, invalid("InvalidTarget"));
+    assert_eq!((register("10.0.1.7", "").await, register("10.1.0.7", "all").await), (None, None));
+    let health = client.balancing("DescribeTargetHealth", &[("TargetGroupArn", &group)]).await.ok();
+    assert_eq!(health.all("AvailabilityZone"), ["all"]);
+}
+
+#[tokio::test]
+async fn taking_out_a_target_that_is_not_there_is_no_error() {
+    let Some(cloud) = Cloud::start() else { return };
+    let client = cloud.proxy.client();
+    let (instance, group, _) = parts(&cloud).await;
+    let target = [("TargetGroupArn", group.as_str()), ("Targets.member.1.Id", instance.as_str())];
+    client.balancing("DeregisterTargets", &target).await.ok();
+    cloud.moto.balancing("RegisterTargets", &target).await.ok();
+    let other_port = [&target[..], &[("Targets.member.1.Port", "1")]].concat();
+    client.balancing("DeregisterTargets", &other_port).await.ok();
+    let there = cloud.moto.balancing("DescribeTargetHealth", &target[..1]).await.ok();
+    assert_eq!(there.all("Id"), [instance]);
+}

@@ -66,6 +66,7 @@ impl MigrationAws {
             .create_nodegroup()
             .cluster_name(&wanted.cluster)
             .nodegroup_name(NODE_GROUP)
+            .version(&wanted.version)
             .node_role(&wanted.node_role)
             .set_subnets(Some(wanted.subnets.clone()))
             .set_instance_types(Some(wanted.instance_types.clone()))
