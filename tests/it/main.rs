@@ -3,7 +3,6 @@
 
 mod arrows;
 mod aws;
-#[allow(dead_code)]
 #[path = "../emulator/mod.rs"]
 mod emulator;
 mod kube;

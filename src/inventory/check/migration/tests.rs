@@ -199,7 +199,7 @@ fn everything_that_is_wrong_is_found_in_one_go() {
     let text = with(&[
         ("metadata", "{name: Shop}"),
         ("aws", "{region: nowhere}"),
-        ("names", "[{name: shop, hostedZone: 1Z}]"),
+        ("names", "[{name: shop, hostedZone: z1}]"),
         ("blue", "{balancer: {arn: x}, kubeconfig: -k}"),
         ("green", "{balancer: {}, colour: green}"),
         ("probes", "[{name: page, host: a b}, {name: page, type: ftp}]"),
