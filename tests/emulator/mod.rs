@@ -5,6 +5,7 @@
 
 pub mod census;
 pub mod client;
+pub mod dns;
 pub mod fixtures;
 mod install;
 pub mod moto;
