@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::local::LocalProcesses;
 use super::operation::{ClusterArgs, Operation, plan_error};
 use super::state::ClusterState;
+use super::stock::Warehouse;
 use super::view::{OutputFormat, View};
 use super::{CommandError, ErrorKind, apply_aws};
 use crate::exec::cycle::desired_objects;
@@ -137,14 +138,15 @@ pub fn run_apply(args: ApplyArgs) -> Result<ExitCode, CommandError> {
     let founding = saved.as_ref().and_then(|plan| plan.founding.as_ref());
     let state = ClusterState::hold(&args.cluster, &inventory.name, inventory.state.as_ref())?;
     let operation = Operation::open_on(&args.cluster, inventory, &state, founding)?;
-    block_on(converge(&args, &operation, saved))?
+    block_on(converge(&args, &operation, saved, None))?
 }
 
-/// Looks, shows, asks, runs, and sums up.
+/// Looks, shows, asks, runs, and sums up. `warehouse`: the bucket that hosts fetch from.
 pub(super) async fn converge(
     args: &ApplyArgs,
     operation: &Operation,
     saved: Option<Plan>,
+    warehouse: Option<&Warehouse>,
 ) -> Result<ExitCode, CommandError> {
     let view = View::new(args.output);
     let goal = if args.prefetch { Goal::Prefetch } else { Goal::Converge };
@@ -158,6 +160,9 @@ pub(super) async fn converge(
     agree_to_removals(&outline.plan, &args.remove)?;
     if !outline.plan.is_empty() && !args.yes && args.plan.is_none() {
         ask()?;
+    }
+    if let Some(warehouse) = warehouse {
+        warehouse.fill_for(operation, &outline.plan).await?;
     }
     let outcome = run(&args.cluster, operation, &outline, &view).await?;
     finish(operation, &outline, &outcome)

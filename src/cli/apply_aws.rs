@@ -13,6 +13,7 @@ use super::operation::{ClusterArgs, Operation, artifacts, known_hosts, system_cl
 use super::rolling::{ToRoll, roll, to_roll};
 use super::site::{BOOT, Keys, Site, Survey};
 use super::state::ClusterState;
+use super::stock::Warehouse;
 use super::view::OutputFormat;
 use super::{CommandError, ErrorKind};
 use crate::cloud::hold::{Allowed, changes_templates, held, hold, hold_templates};
@@ -73,8 +74,14 @@ pub(super) fn plan(
     }
     let infra = site.plan(&survey, &survey.wanted)?;
     let rolls = block_on(to_roll(&site, &survey, &infra))??;
+    let warehouse = block_on(Warehouse::of(&site))?;
+    let lacks = match &warehouse {
+        Some(warehouse) => block_on(warehouse.lacks(&site))??,
+        None => Vec::new(),
+    };
     if args.output == OutputFormat::Human {
         print!("{}", show::text(&infra));
+        warehouse.iter().filter_map(|warehouse| warehouse.line(&lacks)).for_each(|line| println!("{line}"));
         rolls.iter().for_each(|group| println!("{}", group.line()));
     }
     let hosts = if survey.has_machines() {
@@ -88,7 +95,9 @@ pub(super) fn plan(
         OutputFormat::Json => {
             let rolls: Vec<_> = rolls.iter().map(ToRoll::value).collect();
             let hosts = hosts.as_ref().map(|hosts| &hosts.plan);
-            println!("{}", json(&json!({"cloud": infra, "rolls": rolls, "hosts": hosts}))?);
+            let artifacts: Vec<_> = lacks.iter().map(|item| &item.name).collect();
+            let all = json!({"cloud": infra, "artifacts": artifacts, "rolls": rolls, "hosts": hosts});
+            println!("{}", json(&all)?);
         }
         OutputFormat::Human => match &hosts {
             Some(outline) => show_hosts(args, outline),
@@ -97,8 +106,10 @@ pub(super) fn plan(
             }
         },
     }
-    let is_empty =
-        infra.steps.is_empty() && rolls.is_empty() && hosts.is_some_and(|hosts| hosts.plan.is_empty());
+    let is_empty = infra.steps.is_empty()
+        && lacks.is_empty()
+        && rolls.is_empty()
+        && hosts.is_some_and(|hosts| hosts.plan.is_empty());
     Ok(if args.check && !is_empty { ErrorKind::Pending.exit_code() } else { ExitCode::SUCCESS })
 }
 
@@ -124,12 +135,13 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
     let bundles = artifacts(&imagined(&inventory), &args.cluster.inventory.inventory)?;
     let state = ClusterState::hold(&args.cluster, inventory.name(), inventory.state())?;
     let site = block_on(Site::connect(inventory, &state))?.with_bundles(bundles);
+    let warehouse = block_on(Warehouse::of(&site))?;
     let mut allowed = Allowed { members: members(&args.cluster, &site, &state)?, one_may_stop: false };
     if args.prefetch {
         // Nothing is made in the cloud before the maintenance window either.
         let cluster = block_on(site.cluster_now())??;
         let operation = Operation::open_on(&args.cluster, cluster, &state, None)?;
-        return block_on(converge(args, &operation, None))?;
+        return block_on(converge(args, &operation, None, warehouse.as_ref()))?;
     }
     // In a cluster that is not there yet nobody can come too early.
     let mut hosts_are_wanted = allowed.members.is_empty();
@@ -139,8 +151,16 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
         let whole = site.plan(&survey, &survey.wanted)?;
         if !std::mem::replace(&mut shown, true) {
             let rolls = block_on(to_roll(&site, &survey, &whole))??;
-            agree(args, &whole, &rolls)?;
+            let lacks = match &warehouse {
+                Some(warehouse) => block_on(warehouse.lacks(&site))??,
+                None => Vec::new(),
+            };
+            let line = warehouse.as_ref().and_then(|warehouse| warehouse.line(&lacks));
+            agree(args, &whole, line.as_deref(), &rolls)?;
             block_on(foretell(&site, &whole, &rolls))??;
+            if let Some(warehouse) = &warehouse {
+                block_on(warehouse.bring(&lacks))??;
+            }
         }
         let waits = held(&whole, &allowed);
         let templates_wait = !hosts_are_wanted && changes_templates(&whole);
@@ -155,7 +175,7 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
         let cluster = block_on(site.cluster(&survey, Keys::Await))??;
         let operation = Operation::open_on(&args.cluster, cluster, &state, None)?;
         block_on(await_machines(&operation, &started))??;
-        let code = block_on(converge(args, &operation, None))??;
+        let code = block_on(converge(args, &operation, None, warehouse.as_ref()))??;
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
@@ -179,12 +199,22 @@ pub(super) fn apply(args: &ApplyArgs, inventory: AwsInventory) -> Result<ExitCod
     }
 }
 
-fn agree(args: &ApplyArgs, plan: &InfraPlan, rolls: &[ToRoll<'_>]) -> Result<(), CommandError> {
+fn agree(
+    args: &ApplyArgs,
+    plan: &InfraPlan,
+    artifacts: Option<&str>,
+    rolls: &[ToRoll<'_>],
+) -> Result<(), CommandError> {
     if args.output == OutputFormat::Human {
         eprint!("{}", show::text(plan));
+        artifacts.iter().for_each(|line| eprintln!("{line}"));
         rolls.iter().for_each(|group| eprintln!("{}", group.line()));
     }
-    if args.yes || (plan.steps.is_empty() && rolls.is_empty()) { Ok(()) } else { ask() }
+    if args.yes || (plan.steps.is_empty() && artifacts.is_none() && rolls.is_empty()) {
+        Ok(())
+    } else {
+        ask()
+    }
 }
 
 /// Everything that this run may take is asked for at once.
@@ -201,7 +231,7 @@ async fn carried_out(site: &Site, survey: Survey, plan: &InfraPlan) -> Result<Su
     if plan.steps.is_empty() {
         return Ok(survey);
     }
-    site.carry_out(plan, &survey.observed, false).await?;
+    site.carry_out(plan, &survey.observed).await?;
     site.survey().await
 }
 

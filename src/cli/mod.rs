@@ -28,6 +28,7 @@ mod secret_prompt;
 mod site;
 mod state;
 pub mod status;
+mod stock;
 pub mod view;
 
 use std::process::ExitCode;

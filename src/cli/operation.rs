@@ -383,13 +383,10 @@ pub(super) fn open_bundles(inventory: &Inventory) -> Result<Bundles, CommandErro
 }
 
 /// The bundles, which have the manifests that the inventory wants.
-pub(super) fn artifacts(
-    inventory: &Inventory,
-    path: &Utf8Path,
-) -> Result<BTreeMap<Arch, BundleManifest>, CommandError> {
+pub(super) fn artifacts(inventory: &Inventory, path: &Utf8Path) -> Result<Bundles, CommandError> {
     let (bundles, directories) = open_bundles(inventory)?;
     open_manifests(inventory, &bundles, &directories, path)?;
-    Ok(bundles)
+    Ok((bundles, directories))
 }
 
 /// Reads the manifests the inventory wants. Every architecture's bundle must have them, because it then also

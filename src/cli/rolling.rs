@@ -16,7 +16,7 @@ use crate::cloud::{PhysicalId, ResourceName};
 use crate::exec::KubeApi;
 use crate::exec::ports::Fence;
 use crate::facts::node_is_ready;
-use crate::inventory::{CountOrShare, Delivery, WorkerGroup};
+use crate::inventory::{CountOrShare, WorkerGroup};
 
 /// Between two looks at a group whose machines come and go.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -92,8 +92,8 @@ fn makes_another(plan: &InfraPlan, group: &str) -> bool {
 pub(super) async fn roll(site: &Site, operation: &Operation) -> Result<(), CommandError> {
     let fenced = site.fenced();
     let nodes = ClusterNodes { kube: Arc::clone(&operation.adapters.kube), fence: operation.state.fence() };
-    // Without a mirror the machines of groups are nobody's nodes.
-    let join = matches!(site.inventory.delivery(), Delivery::Mirror { .. });
+    // With nothing to fetch from, machines of groups are nodes only if their image sees to it.
+    let join = site.inventory.workers_join();
     for group in &site.inventory.aws.worker_groups {
         let name = name_of(group);
         let events = |event| {

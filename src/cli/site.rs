@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::apply::block_on;
+use super::operation::Bundles;
 use super::state::ClusterState;
 use super::{CommandError, ErrorKind};
 use crate::cloud::aws::{AwsCloud, LookupError, look_up};
@@ -15,12 +16,11 @@ use crate::cloud::join::{JoinError, first_boot};
 use crate::cloud::plan::{InfraPlan, Refusal, plan_infra};
 use crate::cloud::ports::{CloudApi as _, CloudError, Observed, Trouble};
 use crate::cloud::resource::DesiredState;
-use crate::cloud::run::{InfraRun, Pace};
+use crate::cloud::run::{InfraOutcome, InfraRun, Pace};
 use crate::cloud::spec::{Lookups, desired};
 use crate::cloud::{PhysicalId, ResourceName, show};
 use crate::exec::{Clock as _, SystemClock};
-use crate::inventory::{AwsInventory, Delivery, Inventory};
-use crate::release::{Arch, BundleManifest};
+use crate::inventory::{AwsInventory, Inventory};
 
 /// Host keys that machines said on their consoles, which do not keep them for ever.
 pub(super) const HOST_KEYS_FILE: &str = "host-keys.json";
@@ -35,8 +35,8 @@ pub(super) struct Site {
     pub api: AwsCloud,
     state: ClusterState,
     pub clock: SystemClock,
-    /// What workers are made of, where a command makes some.
-    bundles: BTreeMap<Arch, BundleManifest>,
+    /// What workers are made of, where a command makes some, and where that lies.
+    pub bundles: Bundles,
 }
 
 /// What there is, and what is wanted.
@@ -98,6 +98,18 @@ pub(super) fn cloud_error(error: CloudError) -> CommandError {
     }
 }
 
+/// A run that has not done all of its plan: each step that failed.
+pub(super) fn incomplete(plan: &InfraPlan, outcome: &InfraOutcome) -> CommandError {
+    let hints = outcome.failed.iter().map(|(at, error)| {
+        let name = plan.steps.get(*at).map(|step| step.name.to_string()).unwrap_or_default();
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+        format!("{name}: {error}{}", cause.unwrap_or_default())
+    });
+    let (failures, left) = (outcome.failed.len(), outcome.left.len());
+    let error = SiteError::Failed { failed: failures, steps: plan.steps.len(), left };
+    hints.fold(failed(error), CommandError::hint)
+}
+
 /// The cluster on the machines that there are, for commands that change none.
 pub(super) fn cluster_now(inventory: AwsInventory, state: &ClusterState) -> Result<Inventory, CommandError> {
     let site = block_on(Site::connect(inventory, state))?;
@@ -115,7 +127,7 @@ impl Site {
     pub async fn connect(inventory: AwsInventory, state: &ClusterState) -> Self {
         let api = AwsCloud::connect(inventory.name().as_str(), &inventory.aws).await;
         let (state, clock) = (state.clone(), SystemClock::default());
-        Site { inventory, api, state, clock, bundles: BTreeMap::new() }
+        Site { inventory, api, state, clock, bundles: Bundles::default() }
     }
 
     /// The cluster on the machines that there are, for who changes none.
@@ -130,7 +142,7 @@ impl Site {
     }
 
     /// The same, for a command that makes workers.
-    pub fn with_bundles(self, bundles: BTreeMap<Arch, BundleManifest>) -> Self {
+    pub fn with_bundles(self, bundles: Bundles) -> Self {
         Site { bundles, ..self }
     }
 
@@ -147,8 +159,8 @@ impl Site {
 
     /// Gives the machines of worker groups what they do at their first boot.
     fn with_workers(&self, mut survey: Survey) -> Result<Survey, CommandError> {
-        let fetches = matches!(self.inventory.delivery(), Delivery::Mirror { .. });
-        if self.bundles.is_empty() || !fetches {
+        let (bundles, _) = &self.bundles;
+        if bundles.is_empty() || !self.inventory.workers_join() {
             return Ok(survey);
         }
         let Survey { lookups, wanted, observed, .. } = &survey;
@@ -161,7 +173,7 @@ impl Site {
         };
         let join = self.inventory.self_join();
         for group in &self.inventory.aws.worker_groups {
-            let Some(bundle) = self.bundles.get(&group.arch) else { continue };
+            let Some(bundle) = bundles.get(&group.arch) else { continue };
             let text = first_boot(&cluster, &join, group, bundle)
                 .map_err(|source| usage(SiteError::Join { group: group.name.clone(), source }))?;
             survey.lookups.first_boots.insert(group.name.clone(), text);
@@ -209,13 +221,8 @@ impl Site {
         Fenced { api: &self.api, fence: self.state.fence() }
     }
 
-    /// Carries out a plan, and says on standard error what happens. `force`: what works is not drained first.
-    pub async fn carry_out(
-        &self,
-        plan: &InfraPlan,
-        observed: &Observed,
-        force: bool,
-    ) -> Result<(), CommandError> {
+    /// Carries out a plan, and says on standard error what happens.
+    pub async fn carry_out(&self, plan: &InfraPlan, observed: &Observed) -> Result<(), CommandError> {
         let began = self.clock.now();
         let events = |event| {
             let seconds = (self.clock.now() - began).as_secs_f64();
@@ -226,24 +233,14 @@ impl Site {
             clock: &self.clock,
             pace: Pace::default(),
             seed: rand::random(),
-            force,
+            force: false,
             events: &events,
         };
         let outcome = run.carry_out(plan, observed).await;
         if outcome.is_complete() {
             return Ok(());
         }
-        let hints = outcome.failed.iter().map(|(at, error)| {
-            let name = plan.steps.get(*at).map(|step| step.name.to_string()).unwrap_or_default();
-            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-            format!("{name}: {error}{}", cause.unwrap_or_default())
-        });
-        let hints: Vec<String> = hints.collect();
-        let (failures, left) = (outcome.failed.len(), outcome.left.len());
-        let error = SiteError::Failed { failed: failures, steps: plan.steps.len(), left };
-        let mut error = failed(error);
-        error.hints = hints;
-        Err(error.hint("what has been made is found again; go on with the same command"))
+        Err(incomplete(plan, &outcome).hint("what has been made is found again; go on with the same command"))
     }
 
     /// The cluster on its machines.

@@ -107,6 +107,7 @@ fn is_drift(action: &Action) -> bool {
             | Action::Snapshot { .. }
             | Action::Upload { .. }
             | Action::Fetch { .. }
+            | Action::FetchObject { .. }
     )
 }
 

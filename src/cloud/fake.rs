@@ -1,6 +1,8 @@
 //! For tests: a cloud in memory that is as awkward as a real one. What was just made is not seen for a while, answers
 //! are lost, calls are throttled, things take time to become ready and to go, and nothing goes that is in use.
 
+mod foreign;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,10 +12,11 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::name::{PhysicalId, Ref, ResourceName};
 use super::plan::plan_infra;
-use super::ports::{Call, CloudApi, CloudError, Found, Ids, Observed, State, Trouble};
+use super::ports::{Call, CloudApi, CloudError, Found, Ids, Neighbour, Observed, State, Trouble};
 use super::resource::{Desired, DesiredState, Resource};
 use super::run::{InfraRun, Pace};
 use crate::exec::Clock;
+use foreign::Foreign;
 
 /// How awkward it is, in percent of calls.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,6 +46,9 @@ struct Thing {
 #[derive(Default)]
 pub(super) struct World {
     things: BTreeMap<PhysicalId, Thing>,
+    foreign: BTreeMap<PhysicalId, Foreign>,
+    /// What a controller makes when the first machine goes, in the last moments it has.
+    pub late: Vec<Neighbour>,
     next: u32,
     pub calls: usize,
     pub mutations: usize,
@@ -149,6 +155,7 @@ impl FakeCloud {
 
 impl World {
     fn look(&mut self) {
+        self.look_at_foreign();
         let mut gone = Vec::new();
         for (id, thing) in &mut self.things {
             thing.unseen = thing.unseen.saturating_sub(1);
@@ -159,7 +166,10 @@ impl World {
                 None => {}
             }
         }
-        gone.iter().for_each(|id| drop(self.things.remove(id)));
+        for id in &gone {
+            self.things.remove(id);
+            self.detach_from(id);
+        }
     }
 
     fn found(&self, id: &PhysicalId) -> Option<Found> {
@@ -188,7 +198,8 @@ impl World {
                 && !(is_instance && matches!(thing.resource, Resource::Attachment(_)))
                 && thing.resource.needs().iter().any(|need| **need == Ref::Theirs(id.clone()))
         };
-        self.things.values().filter(uses).map(|thing| thing.name.to_string()).collect()
+        let foreign = self.foreign_users_of(id);
+        self.things.values().filter(uses).map(|thing| thing.name.to_string()).chain(foreign).collect()
     }
 
     /// By physical ids; what is not there is an error.
@@ -223,6 +234,11 @@ impl CloudApi for FakeCloud {
             }
             Ok(observed)
         });
+        Box::pin(async { result })
+    }
+
+    fn neighbours<'a>(&'a self, _: Option<&'a PhysicalId>) -> Call<'a, Vec<Neighbour>> {
+        let result = self.call(false, |world| Ok(world.neighbours()));
         Box::pin(async { result })
     }
 
@@ -291,8 +307,14 @@ impl CloudApi for FakeCloud {
     fn delete<'a>(&'a self, _: &'a ResourceName, there: &'a Found, _: bool) -> Call<'a, ()> {
         let gone_in = self.delay(3);
         let result = self.call(true, |world| {
+            if let Resource::Made(made) = &there.resource {
+                return world.delete_made(&there.id, made, gone_in);
+            }
             if !world.things.contains_key(&there.id) {
                 return Ok(());
+            }
+            if matches!(there.resource, Resource::Instance(_)) {
+                std::mem::take(&mut world.late).into_iter().for_each(|late| world.place(late));
             }
             if let [user, ..] = world.users_of(&there.id).as_slice() {
                 return Err(error(Trouble::InUse, &format!("{user} uses it")));
@@ -309,11 +331,14 @@ impl CloudApi for FakeCloud {
         &'a self,
         _: &'a ResourceName,
         id: &'a PhysicalId,
-        _: &'a Resource,
+        kind: &'a Resource,
         _: &'a Ids,
     ) -> Call<'a, State> {
         let result = self.call(false, |world| {
             world.look();
+            if let Resource::Made(made) = kind {
+                return Ok(world.made_state(id, made));
+            }
             Ok(world.found(id).map_or(State::Gone, |found| found.state))
         });
         Box::pin(async { result })

@@ -1,7 +1,7 @@
 //! A cloud that is looked at by anybody, and changed only by a run that still holds the cluster's lock.
 
 use super::name::{PhysicalId, ResourceName};
-use super::ports::{Call, CloudApi, CloudError, Found, Ids, Observed, State, Trouble};
+use super::ports::{Call, CloudApi, CloudError, Found, Ids, Neighbour, Observed, State, Trouble};
 use super::resource::{Desired, Resource};
 use super::roll::{Group, Groups, Size};
 use crate::exec::ports::Fence;
@@ -25,6 +25,10 @@ impl<T> Fenced<'_, T> {
 impl<T: CloudApi> CloudApi for Fenced<'_, T> {
     fn observe(&self) -> Call<'_, Observed> {
         self.api.observe()
+    }
+
+    fn neighbours<'a>(&'a self, network: Option<&'a PhysicalId>) -> Call<'a, Vec<Neighbour>> {
+        self.api.neighbours(network)
     }
 
     fn create<'a>(

@@ -156,19 +156,28 @@ mod tests {
     use super::*;
     use crate::cloud::hosts::imagined;
     use crate::cloud::spec::tests::{example, inventory_of};
-    use crate::inventory::{Addon, Delivery};
+    use crate::inventory::{Addon, ArtifactBucket, Delivery};
     use crate::release::addons::CLOUD_CONTROLLER;
     use crate::sim::stand_in;
 
-    fn text() -> String {
-        text_with(Vec::new())
+    fn mirror() -> Delivery {
+        Delivery::Mirror { url: "https://mirror.example.org/k8s".to_owned() }
     }
 
-    fn text_with(addons: Vec<Addon>) -> String {
+    fn bucket() -> Delivery {
+        let [name, region, prefix] = ["acme", "eu-west-1", "artifacts"].map(str::to_owned);
+        Delivery::Bucket(ArtifactBucket { name, region, prefix })
+    }
+
+    fn text() -> String {
+        text_with(Vec::new(), mirror())
+    }
+
+    fn text_with(addons: Vec<Addon>, delivery: Delivery) -> String {
         let wanted = inventory_of(&example());
         let mut inventory = imagined(&wanted);
         inventory.addons = addons;
-        inventory.artifacts.delivery = Delivery::Mirror { url: "https://mirror.example.org/k8s".to_owned() };
+        inventory.artifacts.delivery = delivery;
         let mut bundles = BTreeMap::new();
         stand_in(&inventory, &Default::default(), &mut bundles, &mut Default::default()).unwrap();
         let bundle = bundles.values().next().unwrap();
@@ -177,12 +186,29 @@ mod tests {
 
     #[test]
     fn a_shell_understands_it() {
-        let mut shell = std::process::Command::new("sh");
-        let child = shell.arg("-n").stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        let mut child = child.spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), text().as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for text in [text(), text_with(Vec::new(), bucket())] {
+            let mut shell = std::process::Command::new("sh");
+            let child =
+                shell.arg("-n").stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            let mut child = child.spawn().unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    /// What fetches, without what it fetches: the hashes of a bundle that consists of its manifest say nothing.
+    #[test]
+    fn it_fetches_from_a_bucket_as_the_machine_that_it_is() {
+        let text = text_with(Vec::new(), bucket());
+        assert!(!text.contains("mirror.example.org"));
+        let fetches = text.lines().filter(|line| line.contains("from-bucket.sh eu-west-1 ")).count();
+        let from_mirror =
+            self::text().lines().filter(|line| line.contains("mirror.example.org/k8s/")).count();
+        assert_eq!((fetches, fetches > 10), (from_mirror, true));
+        let from = text.find("cat >\"$stage/files/").unwrap();
+        let to = text[from..].find("\nEND-OF-FILE").unwrap();
+        insta::assert_snapshot!(text[from..from + to].to_owned() + "\n");
     }
 
     #[test]
@@ -209,15 +235,18 @@ mod tests {
     fn its_kubelet_waits_for_the_cloud_controller_where_there_is_one() {
         assert!(!text().contains("--cloud-provider"));
         let addon = Addon { name: CLOUD_CONTROLLER.to_owned(), source: None, sha256: None };
-        assert!(text_with(vec![addon]).contains("--cloud-provider=external"));
+        assert!(text_with(vec![addon], mirror()).contains("--cloud-provider=external"));
     }
 
     #[test]
     fn it_fits_into_user_data() {
         // EC2 takes 16 KiB.
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        std::io::Write::write_all(&mut encoder, text().as_bytes()).unwrap();
-        let size = encoder.finish().unwrap().len();
-        assert!(size < 15 * 1024, "{size} bytes");
+        for delivery in [mirror(), bucket()] {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            let text = text_with(Vec::new(), delivery);
+            std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+            let size = encoder.finish().unwrap().len();
+            assert!(size < 15 * 1024, "{size} bytes");
+        }
     }
 }

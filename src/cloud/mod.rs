@@ -2,10 +2,12 @@
 //!
 //! [`spec`] says what is wanted, [`plan`] compares it with what is observed and orders what is left to do,
 //! [`run`] does it through the port in [`ports`], which [`aws`] implements; [`hold`] keeps members of the cluster from
-//! stopping all at once, [`roll`] makes machines of scaling groups anew, and [`hosts`] makes an ordinary inventory of what is there. Nothing but tags is needed to
+//! stopping all at once, [`roll`] makes machines of scaling groups anew, [`destroy`] takes everything away, and [`hosts`] makes an ordinary inventory of what is there. Nothing but tags is needed to
 //! find a cluster's resources again, so nothing is remembered here either.
 
+pub mod artifacts;
 pub mod aws;
+pub mod destroy;
 #[cfg(test)]
 mod fake;
 pub mod fenced;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::plan::{Change, InfraPlan};
-use super::resource::Resource;
+use super::resource::{MadeKind, Resource};
 
 /// An action that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +77,8 @@ fn to_create(resource: &Resource) -> &'static [&'static str] {
         Resource::Targets(_) => &["elasticloadbalancing:RegisterTargets"],
         Resource::Listener(_) => &["elasticloadbalancing:CreateListener"],
         Resource::Record(_) => &["route53:ChangeResourceRecordSets"],
+        // Nobody wants it.
+        Resource::Made(_) => &[],
     }
 }
 
@@ -155,7 +157,7 @@ fn to_update(resource: &Resource) -> &'static [&'static str] {
             &["elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterTargets"]
         }
         Resource::Listener(_) => &["elasticloadbalancing:ModifyListener"],
-        Resource::Attachment(_) | Resource::Record(_) => &[],
+        Resource::Attachment(_) | Resource::Record(_) | Resource::Made(_) => &[],
     }
 }
 
@@ -191,5 +193,12 @@ fn to_delete(resource: &Resource) -> &'static [&'static str] {
         Resource::Targets(_) => &["elasticloadbalancing:DeregisterTargets"],
         Resource::Listener(_) => &["elasticloadbalancing:DeleteListener"],
         Resource::Record(_) => &["route53:ChangeResourceRecordSets"],
+        Resource::Made(made) => match made.what {
+            MadeKind::Balancer | MadeKind::ClassicBalancer => &["elasticloadbalancing:DeleteLoadBalancer"],
+            MadeKind::TargetGroup => &["elasticloadbalancing:DeleteTargetGroup"],
+            MadeKind::SecurityGroup => &["ec2:DeleteSecurityGroup"],
+            MadeKind::SecurityRules => &["ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"],
+            MadeKind::Volume => &["ec2:DeleteVolume"],
+        },
     }
 }

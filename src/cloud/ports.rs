@@ -58,6 +58,38 @@ pub struct Addresses {
     pub public: Option<Ipv4Addr>,
 }
 
+/// Something in the cluster's network, or a volume of a claim, whoever made it: what can be in the way when the
+/// network goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    pub id: PhysicalId,
+    pub kind: NeighbourKind,
+    /// For people; empty: it has none.
+    pub name: String,
+    /// All of them.
+    pub tags: Tags,
+    /// What it is in or attached to, as the cloud calls it.
+    pub uses: BTreeSet<PhysicalId>,
+    /// Security groups that its rules name.
+    pub names: BTreeSet<PhysicalId>,
+    /// Reached from the Internet, so its network keeps its way out.
+    pub public: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NeighbourKind {
+    Balancer,
+    ClassicBalancer,
+    TargetGroup,
+    SecurityGroup,
+    Volume,
+    Instance,
+    Subnet,
+    Endpoint,
+    /// A network interface, whatever has it. It may be on its way out with that.
+    Interface,
+}
+
 /// Where a name leads when something is made or changed.
 pub type Ids = BTreeMap<ResourceName, PhysicalId>;
 
@@ -100,6 +132,9 @@ pub struct CloudError {
 pub trait CloudApi: Send + Sync {
     /// Everything that carries the cluster's tags.
     fn observe(&self) -> Call<'_, Observed>;
+
+    /// Everything in a network, and every volume of a claim.
+    fn neighbours<'a>(&'a self, network: Option<&'a PhysicalId>) -> Call<'a, Vec<Neighbour>>;
 
     /// Makes a resource, tagged from the first moment where the cloud can do that. The same token never makes a
     /// second one where the cloud knows tokens.

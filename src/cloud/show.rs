@@ -1,10 +1,13 @@
-//! A plan, and what happens while it is carried out, as text.
+//! A plan, what stays when all is to go, and what happens while a plan is carried out, as text.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::Resource;
+use super::destroy::{Destruction, Held, Keep, KeptVolume};
 use super::plan::{Change, FieldChange, InfraPlan, Why};
+use super::ports::{Neighbour, NeighbourKind};
 use super::run::InfraEvent;
 
 /// The plan for the terminal, one line a resource and one for each field that changes; plain text, no colour.
@@ -28,7 +31,9 @@ pub fn text(plan: &InfraPlan) -> String {
             }
             Change::Delete { there, why } => {
                 gone += 1;
-                let _ = writeln!(out, "- {} {}: {}", step.name, there.id, because(*why));
+                let why =
+                    if let Resource::Made(made) = &there.resource { made.words() } else { because(*why) };
+                let _ = writeln!(out, "- {} {}: {why}", step.name, there.id);
             }
         }
     }
@@ -59,7 +64,7 @@ fn short(value: &Value) -> String {
     }
 }
 
-fn because(why: Why) -> &'static str {
+fn because(why: Why) -> String {
     match why {
         Why::Unwanted => "the inventory does not want it",
         Why::Twice => "there is another one of its name",
@@ -67,6 +72,79 @@ fn because(why: Why) -> &'static str {
         Why::Failed => "it never became ready",
         Why::Leaving => "it goes already",
     }
+    .to_owned()
+}
+
+/// A destruction: what goes, and a line for each thing that stays and why.
+pub fn destruction(destruction: &Destruction) -> String {
+    let mut out = text(&destruction.plan);
+    for held in &destruction.held {
+        let _ = writeln!(out, "! {}", holder(held));
+    }
+    for kept in &destruction.kept {
+        let _ = writeln!(out, "= {} stays: {}", volume(kept), keep(&kept.why));
+    }
+    out
+}
+
+/// Who keeps what.
+pub fn holder(held: &Held) -> String {
+    let what: Vec<&str> = held.what.iter().map(|name| name.as_str()).collect();
+    format!("{} is not keelwright's to take, and keeps {}", neighbour(&held.by), what.join(", "))
+}
+
+/// A volume, and whom it was made for.
+pub fn volume(kept: &KeptVolume) -> String {
+    match kept.purpose.as_str() {
+        "" => format!("volume {}", kept.volume.id),
+        purpose => format!("volume {} ({purpose})", kept.volume.id),
+    }
+}
+
+/// Why a volume stays.
+pub fn keep(why: &Keep) -> String {
+    match why {
+        Keep::Data => "it holds data".to_owned(),
+        Keep::Elsewhere(machine) => format!("{machine} has it, which keelwright has not made"),
+        Keep::Unmarked => "no tag says that it is this cluster's".to_owned(),
+    }
+}
+
+/// What something is, with its name and how the cloud calls it.
+pub fn neighbour(neighbour: &Neighbour) -> String {
+    let kind = match neighbour.kind {
+        NeighbourKind::Balancer => "load balancer",
+        NeighbourKind::ClassicBalancer => "classic load balancer",
+        NeighbourKind::TargetGroup => "target group",
+        NeighbourKind::SecurityGroup => "security group",
+        NeighbourKind::Volume => "volume",
+        NeighbourKind::Instance => "instance",
+        NeighbourKind::Subnet => "subnet",
+        NeighbourKind::Endpoint => "VPC endpoint",
+        NeighbourKind::Interface => "network interface",
+    };
+    let Neighbour { id, name, .. } = neighbour;
+    if name.is_empty() || name == id.as_str() {
+        format!("{kind} {id}")
+    } else {
+        format!("{kind} {name} ({id})")
+    }
+}
+
+/// How somebody who may takes it away.
+pub fn removal(neighbour: &Neighbour) -> String {
+    let call = match neighbour.kind {
+        NeighbourKind::Balancer => "elbv2 delete-load-balancer --load-balancer-arn",
+        NeighbourKind::ClassicBalancer => "elb delete-load-balancer --load-balancer-name",
+        NeighbourKind::TargetGroup => "elbv2 delete-target-group --target-group-arn",
+        NeighbourKind::SecurityGroup => "ec2 delete-security-group --group-id",
+        NeighbourKind::Volume => "ec2 delete-volume --volume-id",
+        NeighbourKind::Instance => "ec2 terminate-instances --instance-ids",
+        NeighbourKind::Subnet => "ec2 delete-subnet --subnet-id",
+        NeighbourKind::Endpoint => "ec2 delete-vpc-endpoints --vpc-endpoint-ids",
+        NeighbourKind::Interface => "ec2 delete-network-interface --network-interface-id",
+    };
+    format!("aws {call} {}", neighbour.id)
 }
 
 /// One line for an event.
@@ -102,6 +180,44 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("+ instance/cp-1\n"), "{text}");
+    }
+
+    #[test]
+    fn what_stays_is_shown_with_the_reason() {
+        let neighbour = |id: &str, kind, name: &str| Neighbour {
+            id: PhysicalId(id.into()),
+            kind,
+            name: name.into(),
+            tags: Default::default(),
+            uses: Default::default(),
+            names: Default::default(),
+            public: false,
+        };
+        let kept = |id: &str, purpose: &str, why| KeptVolume {
+            volume: neighbour(id, NeighbourKind::Volume, ""),
+            purpose: purpose.into(),
+            why,
+        };
+        let balancer = neighbour("arn:lb", NeighbourKind::Balancer, "shop");
+        assert_eq!(removal(&balancer), "aws elbv2 delete-load-balancer --load-balancer-arn arn:lb");
+        let what = ["subnet/public-a", "vpc/main"].map(|name| ResourceName::parse(name).unwrap());
+        let all = Destruction {
+            plan: InfraPlan::default(),
+            held: vec![Held { by: balancer, what: what.into() }],
+            kept: vec![
+                kept("vol-1", "claim shop/data", Keep::Data),
+                kept("vol-2", "", Keep::Unmarked),
+                kept("vol-3", "claim a/b", Keep::Elsewhere(PhysicalId("i-9".into()))),
+            ],
+        };
+        assert_eq!(
+            destruction(&all),
+            "Nothing to do in the cloud.\n\
+             ! load balancer shop (arn:lb) is not keelwright's to take, and keeps subnet/public-a, vpc/main\n\
+             = volume vol-1 (claim shop/data) stays: it holds data\n\
+             = volume vol-2 stays: no tag says that it is this cluster's\n\
+             = volume vol-3 (claim a/b) stays: i-9 has it, which keelwright has not made\n"
+        );
     }
 
     #[test]

@@ -298,6 +298,7 @@ async fn run_action(
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
+        | Action::FetchObject { .. }
         | Action::RunHook { place: HookPlace::Host, .. }
         | Action::CleanMachine { .. } => Err(failure(format!("{} runs on a host only", name(action)))),
     }

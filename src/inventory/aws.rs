@@ -315,6 +315,14 @@ impl AwsInventory {
         &self.cluster.artifacts.delivery
     }
 
+    /// Whether keelwright makes nodes of the machines of worker groups: they have somewhere to fetch from.
+    pub fn workers_join(&self) -> bool {
+        match self.delivery() {
+            Delivery::Mirror { .. } | Delivery::Bucket(_) => true,
+            Delivery::Upload => false,
+        }
+    }
+
     pub fn etcd_data_dir(&self) -> &Utf8Path {
         &self.cluster.etcd.data_dir
     }

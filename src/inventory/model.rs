@@ -83,7 +83,7 @@ pub struct SelfJoin {
 impl SelfJoin {
     /// Where the region's services are.
     pub fn domain(&self) -> &'static str {
-        if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+        aws_domain(&self.region)
     }
 }
 
@@ -329,6 +329,29 @@ pub enum Delivery {
     Upload,
     /// Hosts pull `URL/<sha256>` themselves.
     Mirror { url: String },
+    /// keelwright brings files into a bucket, and machines of its own in AWS pull them by their role.
+    Bucket(ArtifactBucket),
+}
+
+/// A place in an S3 bucket where a file's name is its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactBucket {
+    pub name: String,
+    pub region: String,
+    /// What the names of objects begin with, without the slash at the end.
+    pub prefix: String,
+}
+
+impl ArtifactBucket {
+    pub fn key(&self, sha256: impl std::fmt::Display) -> String {
+        format!("{}/{sha256}", self.prefix)
+    }
+}
+
+/// Where a region's services of AWS are.
+pub fn aws_domain(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

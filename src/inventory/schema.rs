@@ -424,10 +424,22 @@ shapes! {
         upload: Option<UploadShape>,
         /// Hosts fetch from a mirror.
         mirror: Option<MirrorShape>,
+        /// Machines in AWS fetch from a bucket, into which keelwright brings the files.
+        bucket: Option<BucketShape>,
     }
     UploadShape {}
     MirrorShape {
         url: String,
+    }
+    BucketShape {
+        /// Of a bucket that is there.
+        #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"))]
+        name: String,
+        /// Default: aws.region.
+        region: Option<String>,
+        /// What names of objects begin with. Default: artifacts.
+        #[schemars(regex(pattern = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$"))]
+        prefix: Option<String>,
     }
     AddonShape {
         name: String,

@@ -196,6 +196,7 @@ impl Comparison<'_> {
             Delivery::Mirror { url } => {
                 Action::Fetch { name, url: format!("{}/{sha256}", url.trim_end_matches('/')), sha256, size }
             }
+            Delivery::Bucket(bucket) => Action::FetchObject { name, bucket: bucket.clone(), sha256, size },
         }));
     }
 

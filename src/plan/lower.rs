@@ -6,10 +6,11 @@ use std::sync::Arc;
 use secrecy::SecretSlice;
 
 use super::model::{Action, Planned};
-use crate::blueprint::{Content, OsFamily};
+use crate::blueprint::{AWS_CALLS, Content, OsFamily};
 use crate::command::Command;
-use crate::inventory::HookPlace;
+use crate::inventory::{ArtifactBucket, HookPlace, aws_domain};
 use crate::pki::SecretContent;
+use crate::render::render;
 use crate::script::{Op, Payload, WILL_NOT_COME};
 
 /// Seconds a host waits for containerd to answer after starting it.
@@ -32,6 +33,8 @@ const KUBELET_STARTED: &str = "started=$(systemctl show -p ActiveEnterTimestamp 
 started=$(date -d \"$started\" +%s%N)";
 /// Where the host keeps artifacts, by hash.
 pub const ARTIFACT_STORE: &str = "/var/lib/keelwright/artifacts";
+/// What fetches an object of S3, on hosts that do that.
+const FROM_BUCKET: &str = "/var/lib/keelwright/from-bucket.sh";
 
 /// Resolves a secret at the last moment, so that no plan ever holds one.
 pub type Resolve<'a, E> = dyn Fn(&SecretContent) -> Result<Arc<SecretSlice<u8>>, E> + Send + Sync + 'a;
@@ -60,6 +63,7 @@ pub fn runs_on_host(action: &Action) -> bool {
         | Action::ImportImage { .. }
         | Action::AwaitRuntime
         | Action::Fetch { .. }
+        | Action::FetchObject { .. }
         | Action::CleanMachine { .. } => true,
         Action::RunHook { place, .. } => *place == HookPlace::Host,
         Action::Mint { .. }
@@ -85,6 +89,9 @@ pub fn runs_on_host(action: &Action) -> bool {
 /// Lowers the host actions of a step; the result is in the same order.
 pub fn lower<E>(actions: &[Planned], os: OsFamily, resolve: &Resolve<'_, E>) -> Result<Vec<Op>, E> {
     let mut ops = Vec::new();
+    if actions.iter().any(|planned| matches!(planned.action, Action::FetchObject { .. })) {
+        ops.extend([store(), bucket_script()]);
+    }
     for planned in actions {
         lower_action(&planned.action, os, resolve, &mut ops)?;
     }
@@ -162,7 +169,13 @@ fn lower_action<E>(
                 "static pods start from it",
             ));
         }
-        Action::Fetch { name, url, sha256, .. } => ops.extend(fetch(name, url, &sha256.to_string())),
+        Action::Fetch { name, url, sha256, .. } => {
+            ops.extend(fetch(name, &sha256.to_string(), |part| from_mirror(url, part)));
+        }
+        Action::FetchObject { name, bucket, sha256, .. } => {
+            let sha256 = sha256.to_string();
+            ops.extend(fetch(name, &sha256, |part| from_bucket(bucket, &sha256, part)));
+        }
         Action::RunHook { place: HookPlace::Host, command, environment, timeout, .. } => {
             ops.push(hook(command, environment, *timeout));
         }
@@ -288,21 +301,87 @@ fn install_packages(names: &[String], os: OsFamily) -> Vec<Op> {
     }
 }
 
-fn fetch(name: &str, url: &str, sha256: &str) -> Vec<Op> {
+/// What brings a file of this hash is told where to put it.
+fn fetch(name: &str, sha256: &str, bring: impl FnOnce(&str) -> Vec<String>) -> Vec<Op> {
     let part = format!("{ARTIFACT_STORE}/.{sha256}.part");
     let whole = format!("{ARTIFACT_STORE}/{sha256}");
     let check = format!("echo {sha256}  {part} | sha256sum -c --status");
     vec![
-        Op::Directory { path: ARTIFACT_STORE.to_owned(), mode: 0o700 },
-        run(["curl", "-fsS", "--retry", "3", "-o", &part, "--", url], name),
+        store(),
+        Op::Run { command: Command::new(bring(&part)), because: name.to_owned() },
         run(["sh", "-c", &check], "only what the bundle lists is installed"),
         run(["mv", "-T", "--", &part, &whole], name),
     ]
 }
 
+fn store() -> Op {
+    Op::Directory { path: ARTIFACT_STORE.to_owned(), mode: 0o700 }
+}
+
+fn from_mirror(url: &str, part: &str) -> Vec<String> {
+    ["curl", "-fsS", "--retry", "3", "-o", part, "--", url].map(str::to_owned).into()
+}
+
+fn from_bucket(bucket: &ArtifactBucket, sha256: &str, part: &str) -> Vec<String> {
+    let ArtifactBucket { name, region, .. } = bucket;
+    let key = bucket.key(sha256);
+    ["sh", FROM_BUCKET, region, aws_domain(region), name, &key, part].map(str::to_owned).into()
+}
+
+/// Requests to S3 are signed, which takes more than a line.
+fn bucket_script() -> Op {
+    let template = include_str!("../../templates/aws/from-bucket.sh");
+    let script = render("aws/from-bucket.sh", template, minijinja::context! { calls => AWS_CALLS });
+    Op::WriteFile { path: FROM_BUCKET.to_owned(), mode: 0o700, payload: Payload::Text(script.into()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Reason;
+
+    fn planned(action: Action) -> Planned {
+        Planned { action, reason: Reason::Missing }
+    }
+
+    #[test]
+    fn objects_are_fetched_by_a_script_that_comes_first_and_once() {
+        let bucket = ArtifactBucket {
+            name: "acme".to_owned(),
+            region: "cn-north-1".to_owned(),
+            prefix: "kubernetes/files".to_owned(),
+        };
+        let fetch = |text: &str| {
+            let sha256 = crate::digest::Digest::of(text.as_bytes());
+            planned(Action::FetchObject { name: text.to_owned(), bucket: bucket.clone(), sha256, size: 1 })
+        };
+        let resolve = |_: &SecretContent| Err(());
+        let ops = lower(&[fetch("a"), fetch("b")], OsFamily::Debian, &resolve).unwrap();
+        let words = |op: &Op| match op {
+            Op::Run { command, .. } => command.argv.join(" "),
+            Op::WriteFile { path, .. } => format!("write {path}"),
+            other => format!("{other:?}").split(' ').next().unwrap().to_owned(),
+        };
+        let a = crate::digest::Digest::of(b"a").to_string();
+        let said: Vec<String> = ops.iter().map(words).collect();
+        assert_eq!(said[..2], ["Directory".to_owned(), format!("write {FROM_BUCKET}")]);
+        let store = ARTIFACT_STORE;
+        assert_eq!(
+            said[2..6],
+            [
+                "Directory".to_owned(),
+                format!(
+                    "sh {FROM_BUCKET} cn-north-1 amazonaws.com.cn acme kubernetes/files/{a} {store}/.{a}.part"
+                ),
+                format!("sh -c echo {a}  {store}/.{a}.part | sha256sum -c --status"),
+                format!("mv -T -- {store}/.{a}.part {store}/{a}"),
+            ]
+        );
+        assert_eq!(said.iter().filter(|words| words.starts_with("write")).count(), 1);
+        // Nothing of it where nothing is fetched from a bucket.
+        let none = lower(&[planned(Action::SwapOff)], OsFamily::Debian, &resolve).unwrap();
+        assert!(none.iter().all(|op| !matches!(op, Op::WriteFile { .. })));
+    }
 
     #[test]
     fn a_hook_on_a_host_gets_its_environment_and_a_limit() {

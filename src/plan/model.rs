@@ -11,7 +11,7 @@ use crate::blueprint::Content;
 use crate::blueprint::cluster::NodeWish;
 use crate::digest::Digest;
 use crate::facts::Founding;
-use crate::inventory::{ClusterName, HookPlace, HookPoint, HostName};
+use crate::inventory::{ArtifactBucket, ClusterName, HookPlace, HookPoint, HostName};
 use crate::pki::date::date;
 use crate::pki::{CertificateSpec, KeyId};
 use crate::release::KubeVersion;
@@ -141,6 +141,13 @@ pub enum Action {
     Fetch {
         name: String,
         url: String,
+        sha256: Digest,
+        size: u64,
+    },
+    /// Lets the host fetch it from a bucket, as the machine that it is.
+    FetchObject {
+        name: String,
+        bucket: ArtifactBucket,
         sha256: Digest,
         size: u64,
     },

@@ -86,6 +86,9 @@ pub fn name(action: &Action) -> String {
         Action::Snapshot { version } => format!("bring a snapshot of etcd ({version}) to the operator"),
         Action::Upload { name, size, .. } => format!("send {name} ({} MiB)", size / (1 << 20)),
         Action::Fetch { name, url, .. } => format!("fetch {name} from {url}"),
+        Action::FetchObject { name, bucket, .. } => {
+            format!("fetch {name} from s3://{}/{}", bucket.name, bucket.prefix)
+        }
         Action::InstallPackages { names } => format!("install packages {}", names.join(" ")),
         Action::SwapOff => "switch swap off".into(),
         Action::LoadModule { name } => format!("load kernel module {name}"),

@@ -5,6 +5,9 @@ pub const CLOUD_CONTROLLER: &str = "aws-cloud-controller-manager";
 /// Makes, attaches and mounts EBS volumes.
 pub const EBS_CSI: &str = "aws-ebs-csi-driver";
 
+/// What stands for the cluster's name in these manifests.
+pub const CLUSTER_NAME: &str = "KEELWRIGHT_CLUSTER";
+
 /// The manifest of the add-on of this name.
 pub fn own_manifest(name: &str) -> Option<&'static str> {
     match name {

@@ -24,6 +24,9 @@ fn failed(output: impl Into<String>) -> CommandResult {
     CommandResult { status: 1, output: output.into(), changed: false }
 }
 
+/// What fetches from a bucket.
+const FROM_BUCKET: &str = "/from-bucket.sh";
+
 /// How long a command takes on an ordinary machine.
 pub fn milliseconds(argv: &[String]) -> u64 {
     let words: Vec<&str> = argv.iter().map(String::as_str).collect();
@@ -33,6 +36,7 @@ pub fn milliseconds(argv: &[String]) -> u64 {
         ["ctr", "-n", _, "images", "import", ..] => 700,
         ["systemctl", ..] => 60,
         ["curl", ..] => 800,
+        ["sh", script, ..] if script.ends_with(FROM_BUCKET) => 800,
         ["sh", "-c", script] if script.starts_with("curl ") => 800,
         _ => 15,
     }
@@ -160,11 +164,8 @@ fn plain(host: &mut SimHost, words: &[&str]) -> Option<CommandResult> {
             host.apply_sysctls();
             Some(done(true))
         }
-        ["curl", .., "-o", path, "--", url] => {
-            let digest = Digest::parse(url.rsplit('/').next().unwrap_or_default()).ok()?;
-            host.disk.put(path, Entry { mode: 0o600, node: Node::File { bytes: Bytes::Artifact, digest } });
-            Some(done(true))
-        }
+        ["curl", .., "-o", path, "--", url] => fetch(host, path, url),
+        ["sh", script, _, _, _, key, path] if script.ends_with(FROM_BUCKET) => fetch(host, path, key),
         ["mv", "-T", "--", from, to] => {
             let Some(entry) = host.disk.get(from).cloned() else {
                 return Some(failed(format!("{from}: no such file")));
@@ -189,6 +190,13 @@ fn plain(host: &mut SimHost, words: &[&str]) -> Option<CommandResult> {
         }
         _ => None,
     }
+}
+
+/// A file whose name at its source is its hash.
+fn fetch(host: &mut SimHost, path: &str, source: &str) -> Option<CommandResult> {
+    let digest = Digest::parse(source.rsplit('/').next().unwrap_or_default()).ok()?;
+    host.disk.put(path, Entry { mode: 0o600, node: Node::File { bytes: Bytes::Artifact, digest } });
+    Some(done(true))
 }
 
 /// The few shell texts of `plan::lower` and `plan::clean`, told apart by what they do.

@@ -116,19 +116,20 @@ fn a_second_apply_does_nothing(cluster: &Cluster, machines: &[&str]) {
     });
 }
 
-/// Six runs are killed with SIGKILL at points spread over the whole, the seventh is let end.
+/// Six runs are killed with SIGKILL at points spread over what is left each time, the seventh is let end.
 fn killed_again_and_again(cluster: &Cluster, version: &str) {
     let seed = std::env::var("KEELWRIGHT_E2E_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("KEELWRIGHT_E2E_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let (mut killed, mut done) = (0, 0);
-    for round in 0..6 {
-        let steps: usize = 2 * round + random.random_range(0..2);
-        let after = Duration::from_millis(random.random_range(0..2_000));
-        if let Some(more) = cluster.apply_and_kill(steps.saturating_sub(done), after) {
+    let (rounds, mut killed, mut done) = (6, 0, 0);
+    for round in 0..rounds {
+        // However fast the machine is, what is left suffices for the rounds that are left.
+        let steps = cluster.steps_left().len() / (rounds - round + 1);
+        let after = Duration::from_millis(random.random_range(0..400));
+        if let Some(more) = cluster.apply_and_kill(steps, after) {
             (killed, done) = (killed + 1, done + more);
-            eprintln!("killed {} ms after step {steps}, {done} done", after.as_millis());
+            eprintln!("killed {} ms after {steps} more steps, {done} done", after.as_millis());
         }
     }
     let time = cluster.apply();

@@ -27,6 +27,8 @@ pub enum Kind {
     Volume,
     AutoScalingGroup,
     LoadBalancer,
+    /// By name, without tags.
+    ClassicLoadBalancer,
     TargetGroup,
     Listener,
     /// Not AWS's own.
@@ -159,7 +161,13 @@ async fn balancing(moto: &Client, census: &mut Census) {
     }
     let answer = moto.balancing("DescribeTargetGroups", &[]).await.ok();
     let groups = balanced(moto, &answer, "TargetGroups", "TargetGroupArn", "TargetGroupName").await;
+    let answer = moto.classic_balancing("DescribeLoadBalancers", &[]).await.ok();
+    let document = xml::parse(answer.text());
+    let classic =
+        |node| Thing { id: xml::text(node, "LoadBalancerName"), tags: BTreeMap::new(), state: String::new() };
+    let classic = xml::items(&document, "LoadBalancerDescriptions").into_iter().map(classic).collect();
     census.extend([
+        (Kind::ClassicLoadBalancer, classic),
         (Kind::LoadBalancer, balancers),
         (Kind::Listener, listeners),
         (Kind::TargetGroup, groups),

@@ -52,6 +52,10 @@ impl Client {
         self.query(Service::Balancing, action, params).await
     }
 
+    pub async fn classic_balancing(&self, action: &str, params: &[(&str, &str)]) -> Answer {
+        self.query(Service::ClassicBalancing, action, params).await
+    }
+
     pub async fn scaling(&self, action: &str, params: &[(&str, &str)]) -> Answer {
         self.query(Service::AutoScaling, action, params).await
     }

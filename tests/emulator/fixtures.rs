@@ -46,8 +46,30 @@ pub async fn instance(client: &Client, subnet: &str, more: &[(&str, &str)]) -> S
 
 pub async fn balancer(client: &Client, subnet: &str, more: &[(&str, &str)]) -> String {
     let own = [("Name", "api"), ("Type", "network"), ("Subnets.member.1", subnet)];
-    let params: Vec<_> = own.into_iter().chain(more.iter().copied()).collect();
+    let own = own.into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+    let params: Vec<_> = own.chain(more.iter().copied()).collect();
     client.balancing("CreateLoadBalancer", &params).await.ok().one("LoadBalancerArn")
+}
+
+/// One of the first generation, which has a name and no ARN.
+pub async fn classic_balancer(client: &Client, name: &str, subnet: &str, group: &str, tags: &[(&str, &str)]) {
+    let tags: Vec<(String, &str)> = (1..)
+        .zip(tags)
+        .flat_map(|(number, (key, value))| {
+            [(format!("Tags.member.{number}.Key"), *key), (format!("Tags.member.{number}.Value"), *value)]
+        })
+        .collect();
+    let own = [
+        ("LoadBalancerName", name),
+        ("Listeners.member.1.Protocol", "TCP"),
+        ("Listeners.member.1.LoadBalancerPort", "80"),
+        ("Listeners.member.1.InstancePort", "30080"),
+        ("Subnets.member.1", subnet),
+        ("SecurityGroups.member.1", group),
+    ];
+    let params: Vec<_> =
+        own.into_iter().chain(tags.iter().map(|(key, value)| (key.as_str(), *value))).collect();
+    client.classic_balancing("CreateLoadBalancer", &params).await.ok();
 }
 
 pub async fn target_group(client: &Client, vpc: &str, name: &str) -> String {

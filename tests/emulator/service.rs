@@ -25,6 +25,8 @@ pub enum Service {
     Iam,
     Sts,
     Balancing,
+    /// Load balancers of the first generation: the same scope, another version.
+    ClassicBalancing,
     AutoScaling,
     Parameters,
     Route53,
@@ -59,7 +61,7 @@ impl Service {
             Service::Ec2 => "ec2",
             Service::Iam => "iam",
             Service::Sts => "sts",
-            Service::Balancing => "elasticloadbalancing",
+            Service::Balancing | Service::ClassicBalancing => "elasticloadbalancing",
             Service::AutoScaling => "autoscaling",
             Service::Parameters => "ssm",
             Service::Route53 => "route53",
@@ -77,6 +79,7 @@ impl Service {
             Service::Iam => "IAM",
             Service::Sts => "STS",
             Service::Balancing => "ELBv2",
+            Service::ClassicBalancing => "ELB",
             Service::AutoScaling => "AutoScaling",
             Service::Parameters => "SSM",
             Service::Route53 => "Route53",
@@ -90,7 +93,11 @@ impl Service {
     pub fn protocol(self) -> Protocol {
         match self {
             Service::Ec2 => Protocol::Ec2,
-            Service::Iam | Service::Sts | Service::Balancing | Service::AutoScaling => Protocol::Query,
+            Service::Iam
+            | Service::Sts
+            | Service::Balancing
+            | Service::ClassicBalancing
+            | Service::AutoScaling => Protocol::Query,
             Service::Parameters | Service::Other => Protocol::Json,
             Service::Route53 => Protocol::Rest,
             Service::S3 => Protocol::S3,
@@ -106,6 +113,7 @@ impl Service {
             Service::Iam => "2010-05-08",
             Service::Sts => "2011-06-15",
             Service::Balancing => "2015-12-01",
+            Service::ClassicBalancing => "2012-06-01",
             Service::AutoScaling => "2011-01-01",
             Service::Parameters => "2014-11-06",
             Service::Route53 => "2013-04-01",
@@ -120,7 +128,7 @@ impl Service {
         let version = self.version();
         match self {
             Service::Ec2 => format!("http://ec2.amazonaws.com/doc/{version}"),
-            Service::Balancing | Service::AutoScaling => {
+            Service::Balancing | Service::ClassicBalancing | Service::AutoScaling => {
                 format!("http://{}.amazonaws.com/doc/{version}/", self.scope())
             }
             Service::Iam

@@ -3,6 +3,7 @@
 
 mod arrows;
 mod aws;
+#[allow(dead_code)]
 #[path = "../emulator/mod.rs"]
 mod emulator;
 mod kube;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::manifest::{ManifestError, adapt_to_cluster, parse_manifest};
 use crate::inventory::{Addon, Inventory, NetworkPlugin, PluginRelease};
-use crate::release::addons::own_manifest;
+use crate::release::addons::{CLUSTER_NAME, own_manifest};
 use crate::release::{Sha256, plugins};
 
 /// A manifest that a bundle brings or the operator has.
@@ -111,13 +111,14 @@ fn wanted(name: &str, source: &str, sha256: Option<&str>) -> WantedManifest {
     WantedManifest { name: name.to_owned(), source, sha256: sha256.and_then(|text| text.parse().ok()) }
 }
 
-/// Reads every wanted manifest from its text, by name, and tells the network plugin the pod ranges.
+/// Reads every wanted manifest from its text, by name, and tells the network plugin the pod ranges, and keelwright's
+/// own the cluster's name.
 pub fn read_manifests(
     inventory: &Inventory,
     texts: &BTreeMap<String, Vec<u8>>,
 ) -> Result<Manifests, UnusableManifest> {
     let mut manifests = Manifests::default();
-    for WantedManifest { name, .. } in wanted_manifests(inventory) {
+    for WantedManifest { name, source, .. } in wanted_manifests(inventory) {
         let text = texts.get(&name).ok_or_else(|| UnusableManifest::Missing { name: name.clone() })?;
         let invalid = |source| UnusableManifest::Invalid { name: name.clone(), source };
         let mut objects = parse_manifest(text).map_err(invalid)?;
@@ -125,10 +126,23 @@ pub fn read_manifests(
             adapt_to_cluster(&mut objects, &inventory.network).map_err(invalid)?;
             manifests.plugin = objects;
         } else {
+            if matches!(source, ManifestSource::Own(_)) {
+                objects.iter_mut().for_each(|object| name_cluster(object, inventory.name.as_str()));
+            }
             manifests.addons.extend(objects);
         }
     }
     Ok(manifests)
+}
+
+/// Puts the cluster's name where it belongs.
+fn name_cluster(value: &mut Value, cluster: &str) {
+    match value {
+        Value::String(text) if text.contains(CLUSTER_NAME) => *text = text.replace(CLUSTER_NAME, cluster),
+        Value::Array(values) => values.iter_mut().for_each(|value| name_cluster(value, cluster)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| name_cluster(value, cluster)),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +219,14 @@ mod tests {
         let objects = read_manifests(&inventory, &texts.collect()).unwrap().addons;
         let kinds = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).count();
         assert_eq!((kinds("DaemonSet"), kinds("CSIDriver"), kinds("StorageClass")), (3, 1, 1));
+        // Destroying the cluster goes by what its volumes are tagged with.
+        let is_driver = |object: &&Value| {
+            object["kind"] == "DaemonSet" && object["metadata"]["name"] == "ebs-csi-controller"
+        };
+        let driver = objects.iter().find(is_driver).unwrap();
+        let args = &driver["spec"]["template"]["spec"]["containers"][0]["args"];
+        let named = format!("--k8s-tag-cluster-id={}", inventory.name);
+        assert!(args.as_array().unwrap().iter().any(|arg| *arg == named), "{args}");
         let images = images_of(&objects);
         assert_eq!(images.len(), 7, "{images:?}");
         assert!(images.iter().all(|image| image.rsplit_once(":v").is_some()), "{images:?}");

@@ -21,7 +21,7 @@ const PROTECTION: &str = "deletion_protection.enabled";
 const PRESERVE: &str = "preserve_client_ip.enabled";
 const DELAY: &str = "deregistration_delay.timeout_seconds";
 /// DescribeTags takes so many at once.
-const TAGGED_AT_ONCE: usize = 20;
+pub(super) const TAGGED_AT_ONCE: usize = 20;
 /// Groups whose members keelwright names one by one; those of others are a scaling group's.
 const LISTED: &[&str] = &["api"];
 

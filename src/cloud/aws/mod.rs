@@ -11,13 +11,16 @@ macro_rules! client {
 
 mod addresses;
 mod again;
+mod artifacts;
 mod balancers;
 mod error;
 mod groups;
 mod instances;
 mod keys;
 mod lookups;
+mod made;
 pub mod migration;
+mod neighbours;
 mod network;
 mod objects;
 mod observe;
@@ -39,10 +42,11 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls;
 
 use super::name::{PhysicalId, Ref, ResourceName, physical_name};
-use super::ports::{Call, CloudApi, CloudError, Found, Ids, Observed, State, Trouble};
+use super::ports::{Call, CloudApi, CloudError, Found, Ids, Neighbour, Observed, State, Trouble};
 use super::resource::{Desired, Resource};
 use crate::inventory::Aws;
 
+pub use artifacts::Artifacts;
 pub use lookups::{LookupError, look_up};
 pub use objects::Bucket;
 
@@ -52,6 +56,8 @@ pub struct AwsCloud {
     cluster: String,
     ec2: aws_sdk_ec2::Client,
     elb: aws_sdk_elasticloadbalancingv2::Client,
+    /// Load balancers of the first generation.
+    classic: aws_sdk_elasticloadbalancing::Client,
     autoscaling: aws_sdk_autoscaling::Client,
     iam: aws_sdk_iam::Client,
     route53: aws_sdk_route53::Client,
@@ -80,6 +86,7 @@ impl AwsCloud {
             cluster: cluster.to_owned(),
             ec2: client!(aws_sdk_ec2, config),
             elb: client!(aws_sdk_elasticloadbalancingv2, config),
+            classic: client!(aws_sdk_elasticloadbalancing, config),
             autoscaling: client!(aws_sdk_autoscaling, config),
             iam: client!(aws_sdk_iam, config),
             route53: client!(aws_sdk_route53, config),
@@ -151,6 +158,10 @@ impl CloudApi for AwsCloud {
         Box::pin(self.observe_all())
     }
 
+    fn neighbours<'a>(&'a self, network: Option<&'a PhysicalId>) -> Call<'a, Vec<Neighbour>> {
+        Box::pin(self.all_neighbours(network))
+    }
+
     fn create<'a>(
         &'a self,
         name: &'a ResourceName,
@@ -194,6 +205,7 @@ impl CloudApi for AwsCloud {
                 Resource::Targets(targets) => self.create_targets(targets, ids).await?,
                 Resource::Listener(listener) => self.create_listener(name, listener, ids).await?,
                 Resource::Record(record) => self.create_record(record, ids).await?,
+                Resource::Made(_) => return Err(AwsCloud::never_made(name)),
             };
             Ok(PhysicalId(made))
         })
@@ -287,6 +299,7 @@ impl CloudApi for AwsCloud {
                 Resource::Targets(_) => self.delete_targets(id).await,
                 Resource::Listener(_) => self.delete_listener(id).await,
                 Resource::Record(record) => self.delete_record(record, there).await,
+                Resource::Made(made) => self.delete_made(id, made).await,
             }
         })
     }
@@ -299,6 +312,9 @@ impl CloudApi for AwsCloud {
         ids: &'a Ids,
     ) -> Call<'a, State> {
         Box::pin(async move {
+            if let Resource::Made(made) = kind {
+                return self.made_state(there.as_str(), made).await;
+            }
             let found = self.find_named(name, kind, ids).await?;
             let it = found.into_iter().find(|found| found.id == *there);
             Ok(it.map_or(State::Gone, |found| found.state))

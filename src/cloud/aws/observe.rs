@@ -102,6 +102,8 @@ impl AwsCloud {
             | Resource::Targets(_)
             | Resource::Listener(_) => self.list_balancers(only).await,
             Resource::Record(_) => self.list_records(only).await,
+            // It has no name of ours, and is looked at by its id.
+            Resource::Made(_) => Ok(Vec::new()),
         }?;
         let whole = ids.iter().filter(|(name, _)| !PARTS.contains(&name.kind()));
         let mut names: BTreeMap<PhysicalId, ResourceName> =

@@ -130,7 +130,7 @@ fn attachment(
     Raw::new(name.clone(), volume.volume_id(), resource, Tags::new(), state)
 }
 
-fn volume_state(volume: &aws_sdk_ec2::types::Volume) -> State {
+pub(super) fn volume_state(volume: &aws_sdk_ec2::types::Volume) -> State {
     match volume.state() {
         Some(VolumeState::Creating) => State::Pending("creating".to_owned()),
         Some(VolumeState::Deleting) => State::Leaving("deleting".to_owned()),

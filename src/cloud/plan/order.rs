@@ -61,6 +61,9 @@ fn waits_for(
                     needs(&there.resource).contains(&other_name)
                 }
                 (Resource::Instance(_), Resource::Attachment(_)) => false,
+                // As long as the controller that made it runs, it would make it again; and volumes of claims are
+                // attached to machines.
+                (Resource::Made(_), Resource::Instance(_) | Resource::ScalingGroup(_)) => true,
                 _ => there.id != other.id && needs(&other.resource).contains(&name),
             }
         }

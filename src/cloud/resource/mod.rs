@@ -6,6 +6,7 @@
 
 mod balancer;
 mod machine;
+mod made;
 mod network;
 mod refs;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 pub use balancer::*;
 pub use machine::*;
+pub use made::*;
 pub use network::*;
 
 use super::name::{Ref, ResourceName};
@@ -46,6 +48,7 @@ pub enum Resource {
     Targets(Targets),
     Listener(Listener),
     Record(Record),
+    Made(Made),
 }
 
 /// What is not attached to anything.
@@ -89,6 +92,7 @@ impl Resource {
             Resource::Targets(_) => "targets",
             Resource::Listener(_) => "listener",
             Resource::Record(_) => "record",
+            Resource::Made(made) => made.what.word(),
         }
     }
 
@@ -116,6 +120,7 @@ impl Resource {
             Resource::Targets(targets) => targets.needs(),
             Resource::Listener(listener) => vec![&listener.balancer, &listener.group],
             Resource::Record(record) => vec![&record.balancer],
+            Resource::Made(made) => made.needs.iter().collect(),
         }
     }
 
@@ -142,6 +147,7 @@ impl Resource {
             Resource::Balancer(_) if field == "internal" => {
                 Manner::Never("its name would be another, and every client's kubeconfig wrong")
             }
+            Resource::Made(_) => Manner::Never("what made it looks after it"),
             Resource::TargetGroup(_) if ["vpc", "port"].contains(&field) => Manner::Replaces,
             Resource::Listener(_) if field == "port" || field == "balancer" => Manner::Replaces,
             Resource::Vpc(_)
@@ -169,6 +175,7 @@ impl Resource {
                 | Resource::Targets(_)
                 | Resource::Listener(_)
                 | Resource::Record(_)
+                | Resource::Made(_)
         )
     }
 

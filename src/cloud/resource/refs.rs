@@ -61,6 +61,7 @@ impl Resource {
                 one(&mut listener.group, change);
             }
             Resource::Record(record) => one(&mut record.balancer, change),
+            Resource::Made(made) => set(&mut made.needs, change),
         }
         self
     }

@@ -173,7 +173,7 @@ fn words(state: &State) -> String {
 }
 
 /// Whether another try may help, and nothing but another try.
-fn passes(trouble: Trouble) -> bool {
+pub(super) fn passes(trouble: Trouble) -> bool {
     match trouble {
         Trouble::Throttled | Trouble::Unknown | Trouble::NotFound | Trouble::InUse | Trouble::WrongState => {
             true

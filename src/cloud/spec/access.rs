@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Spec, policies};
 use crate::cloud::resource::{InstanceProfile, KeyPair, Resource, Role};
+use crate::inventory::Delivery;
 use crate::release::addons::{CLOUD_CONTROLLER, EBS_CSI};
 
 impl Spec<'_> {
@@ -25,16 +26,14 @@ impl Spec<'_> {
         if has(EBS_CSI) {
             control_plane.insert("volumes", policies::volumes(place));
         }
-        let roles = [
-            ("control-plane", control_plane),
-            (
-                "worker",
-                BTreeMap::from([
-                    ("node-token", policies::read_token(place)),
-                    ("drain", policies::drain(place)),
-                ]),
-            ),
-        ];
+        let mut worker =
+            BTreeMap::from([("node-token", policies::read_token(place)), ("drain", policies::drain(place))]);
+        if let Delivery::Bucket(bucket) = self.delivery {
+            for role in [&mut control_plane, &mut worker] {
+                role.insert("artifacts", policies::read_artifacts(place.partition, bucket));
+            }
+        }
+        let roles = [("control-plane", control_plane), ("worker", worker)];
         for (name, policies) in roles {
             let policies = policies.into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect();
             let role = self.put(name, Resource::Role(Role { policies }));

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{PhysicalId, Ref, ResourceName};
 use super::resource::{Desired, DesiredState, Resource, Tags};
-use crate::inventory::{Addon, Aws, AwsInventory, AwsNetwork, NetworkPlugin, Zones};
+use crate::inventory::{Addon, Aws, AwsInventory, AwsNetwork, Delivery, NetworkPlugin, Zones};
 
 pub use machines::{BASTION, control_plane_name};
 
@@ -85,6 +85,7 @@ struct Spec<'a> {
     etcd_data_dir: &'a Utf8Path,
     plugin: &'a NetworkPlugin,
     addons: &'a [Addon],
+    delivery: &'a Delivery,
     lookups: &'a Lookups,
     /// In the order of the inventory.
     zones: Vec<Zone>,
@@ -119,6 +120,7 @@ impl<'a> Spec<'a> {
             etcd_data_dir: inventory.etcd_data_dir(),
             plugin: inventory.network_plugin(),
             addons: inventory.addons(),
+            delivery: inventory.delivery(),
             lookups,
             zones,
             vpc,

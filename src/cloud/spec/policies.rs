@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::inventory::ArtifactBucket;
+
 /// Where a cluster is, as ARNs say it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -25,6 +27,12 @@ pub(super) fn read_token(place: Place<'_>) -> Value {
 /// A control plane puts a new token there before the last one runs out.
 pub(super) fn write_token(place: Place<'_>) -> Value {
     policy(&[json!({"Effect": "Allow", "Action": "ssm:PutParameter", "Resource": token_parameter(place)})])
+}
+
+/// A machine fetches artifacts, and nothing beside them.
+pub(super) fn read_artifacts(partition: &str, bucket: &ArtifactBucket) -> Value {
+    let objects = format!("arn:{partition}:s3:::{}/{}", bucket.name, bucket.key('*'));
+    policy(&[json!({"Effect": "Allow", "Action": "s3:GetObject", "Resource": objects})])
 }
 
 /// A worker that is to go says when it is drained.

@@ -130,6 +130,32 @@ fn the_control_planes_role_may_what_the_addons_do_and_nobody_elses() {
 }
 
 #[test]
+fn machines_may_read_artifacts_where_they_lie_in_a_bucket_and_nothing_else_there() {
+    let roles = |delivery: Delivery| {
+        let mut cluster = cluster(1);
+        cluster.artifacts.delivery = delivery;
+        let state = desired(&AwsInventory::of(example(), cluster), &lookups()).unwrap();
+        ["role/control-plane", "role/worker"].map(|name| {
+            let Resource::Role(role) = find(&state, name) else { panic!() };
+            role.policies.get("artifacts").cloned()
+        })
+    };
+    let mirror = Delivery::Mirror { url: "https://mirror.example.org".to_owned() };
+    assert_eq!([roles(Delivery::Upload), roles(mirror)], [[None, None], [None, None]]);
+    let (name, region, prefix) = ("acme".to_owned(), "eu-west-1".to_owned(), "kubernetes/files".to_owned());
+    let both = roles(Delivery::Bucket(ArtifactBucket { name, region, prefix }));
+    let policy = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": "arn:aws:s3:::acme/kubernetes/files/*",
+        }],
+    });
+    assert_eq!(both, [Some(policy.clone()), Some(policy)]);
+}
+
+#[test]
 fn everything_that_is_named_is_wanted_too() {
     let mut variants = vec![example()];
     for nat in [Nat::Single, Nat::None] {

@@ -70,6 +70,8 @@ impl Writer<'_> {
             Resource::Targets(targets) => self.targets(name, targets),
             Resource::Listener(listener) => self.listener(name, listener),
             Resource::Record(record) => self.record(name, record),
+            // The cluster's controllers make it, and nobody else wants it.
+            Resource::Made(_) => Vec::new(),
         }
     }
 
@@ -123,6 +125,7 @@ fn kind_of(resource: &Resource) -> &'static str {
         Resource::Targets(_) => "aws_lb_target_group_attachment",
         Resource::Listener(_) => "aws_lb_listener",
         Resource::Record(_) => "aws_route53_record",
+        Resource::Made(_) => "",
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rules that fields must keep together and by Kubernetes; one file per part of the inventory.
 
+mod artifacts;
 mod aws;
 mod components;
 mod flags;
@@ -71,6 +72,7 @@ pub(crate) fn check(draft: &Draft, root: &Node, context: &Context<'_>) {
     rules.networks();
     rules.names();
     rules.components();
+    rules.artifacts();
     rules.upgrade();
     rules.hooks();
 }

@@ -112,6 +112,7 @@ fn body(top: &Table<'_>) -> Draft {
     let endpoint = top.get("endpoint").filter(|_| provider == Provider::Hosts);
     let aws = aws.and_then(|field| aws::aws(&field));
     let state = top.get("state").map(|field| super::state::state(&field, name.as_ref(), aws.as_ref()));
+    let artifacts = super::artifacts::artifacts(top.get("artifacts"), aws.as_ref());
     let mut draft = Draft {
         name,
         version,
@@ -136,7 +137,7 @@ fn body(top: &Table<'_>) -> Draft {
         containerd: top.get("containerd").map(|field| settings::containerd(&field)).unwrap_or_default(),
         pki: settings::pki(top.get("pki")),
         security: settings::security(top.get("security")),
-        artifacts: settings::artifacts(top.get("artifacts")),
+        artifacts,
         addons: top.get("addons").map(|field| settings::addons(&field)).unwrap_or_default(),
         policy: settings::policy(top.get("policy")),
         hooks: top.get("hooks").map(|field| super::hooks::hooks(&field)).unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! to a draft ([`cluster`], [`host`], [`aws`], [`settings`]), the draft against the rules
 //! ([`super::check`]). A migration's file goes the same way ([`migration`]).
 
+mod artifacts;
 pub(crate) mod aws;
 mod bastion;
 pub(in crate::inventory) mod cluster;

@@ -105,49 +105,6 @@ pub(super) fn security(field: Option<Field<'_>>) -> Security {
     security
 }
 
-pub(super) fn artifacts(field: Option<Field<'_>>) -> Artifacts {
-    let mut artifacts = Artifacts { bundle: None, delivery: Delivery::Upload };
-    let Some(table) = field.and_then(|field| field.table()) else { return artifacts };
-    artifacts.bundle = table.get("bundle").and_then(|field| field.local_path());
-    if let Some(delivery) = table.get("delivery").and_then(|field| delivery(&field)) {
-        artifacts.delivery = delivery;
-    }
-    table.finish();
-    artifacts
-}
-
-/// `upload`, `{upload: {}}` or `{mirror: {url: …}}`.
-fn delivery(field: &Field<'_>) -> Option<Delivery> {
-    if !field.is_map() {
-        return match field.raw()? {
-            "mirror" => field.error("a mirror needs a url", "write {mirror: {url: https://…}}"),
-            _ => field
-                .word("delivery", &[("upload", Delivery::Upload)].map(|(name, _)| (name, ())))
-                .map(|()| Delivery::Upload),
-        };
-    }
-    let table = field.table()?;
-    let upload = table.get("upload").map(|field| {
-        if let Some(table) = field.table() {
-            table.finish();
-        }
-    });
-    let mirror = table.get("mirror").map(|field| {
-        let table = field.table()?;
-        let url = table.require("url", "https://mirror.example.org/kubernetes").and_then(|field| url(&field));
-        table.finish();
-        url
-    });
-    table.finish();
-    match (upload, mirror) {
-        (Some(()), None) => Some(Delivery::Upload),
-        (None, Some(url)) => Some(Delivery::Mirror { url: url? }),
-        (None, None) | (Some(()), Some(_)) => {
-            field.error("want one of upload, mirror", "leave `delivery` out to upload over SSH")
-        }
-    }
-}
-
 pub(super) fn addons(field: &Field<'_>) -> Vec<Addon> {
     let mut addons = Vec::new();
     for item in field.items().unwrap_or_default() {

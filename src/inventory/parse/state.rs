@@ -1,5 +1,6 @@
 //! `state`: where operators share what they know of a cluster.
 
+use super::artifacts::region_of;
 use super::aws::DraftAws;
 use super::reader::Field;
 use super::scalar::quoted;
@@ -17,11 +18,7 @@ pub(super) fn state(
         Some(field) => prefix(&field),
         None => cluster.map(ToString::to_string),
     };
-    let region = match (table.get("region"), aws) {
-        (Some(field), _) => region(&field),
-        (None, Some(aws)) => aws.region.clone(),
-        (None, None) => table.require("region", "eu-central-1").and_then(|field| region(&field)),
-    };
+    let region = region_of(&table, aws);
     let text = |key| table.get(key).and_then(|field| field.text().map(str::to_owned));
     let profile = text("profile").or_else(|| aws?.profile.clone());
     let assume_role = text("assumeRole").or_else(|| aws?.assume_role.clone());
@@ -31,7 +28,7 @@ pub(super) fn state(
     Some(SharedState { bucket: bucket?, prefix: prefix?, region: region?, profile, assume_role })
 }
 
-fn bucket(field: &Field<'_>) -> Option<String> {
+pub(super) fn bucket(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -47,7 +44,7 @@ fn bucket(field: &Field<'_>) -> Option<String> {
     field.error(message, "3 to 63 lower-case letters, digits, `-` and `.`; without s3:// and without a path")
 }
 
-fn prefix(field: &Field<'_>) -> Option<String> {
+pub(super) fn prefix(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let fits = text.len() <= 512
@@ -64,7 +61,7 @@ fn prefix(field: &Field<'_>) -> Option<String> {
     )
 }
 
-fn region(field: &Field<'_>) -> Option<String> {
+pub(super) fn region(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     if crate::inventory::check::is_region(text) {
         return Some(text.to_owned());

@@ -82,7 +82,7 @@ shapes! {
         /// Such as shop.example.org, without a dot at its end.
         name: String,
         /// The id of its zone in Route 53.
-        #[schemars(regex(pattern = r"^Z[A-Z0-9]+$"))]
+        #[schemars(regex(pattern = r"^[A-Z0-9]+$"))]
         hosted_zone: String,
     }
     SideShape {
@@ -112,7 +112,7 @@ shapes! {
         /// The balancer's own name.
         dns_name: String,
         /// The zone of that name, which the balancer's description shows.
-        #[schemars(regex(pattern = r"^Z[A-Z0-9]+$"))]
+        #[schemars(regex(pattern = r"^[A-Z0-9]+$"))]
         hosted_zone: String,
     }
     ProbeShape {

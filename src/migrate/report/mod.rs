@@ -3,6 +3,7 @@
 
 mod draw;
 mod journal;
+mod journal;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::draw::draw;
+pub use self::journal::of_events;
 pub use self::journal::of_events;
 use super::record::{Side, Weights};
 

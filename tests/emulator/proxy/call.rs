@@ -35,11 +35,16 @@ pub struct Call {
 impl Call {
     pub fn parse(head: Parts, body: Bytes) -> Call {
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        // Credential=KEY/DATE/REGION/SERVICE/aws4_request
+        // Credential=KEY/DATE/REGION/SERVICE/aws4_request, in a header or in the query.
         let credential = header("authorization").split("Credential=").nth(1).unwrap_or_default();
+        let query = rest::pairs(head.uri.query().unwrap_or_default());
+        let credential = query.get("X-Amz-Credential").map_or(credential, String::as_str);
         let scope: Vec<_> = credential.split([',', ' ']).next().unwrap_or_default().split('/').collect();
         let part = |index: usize| scope.get(index).copied().unwrap_or_default().to_owned();
-        let service = Service::of_scope(&part(3));
+        let service = match Service::of_scope(&part(3)) {
+            Service::Balancing if is_classic(&body) => Service::ClassicBalancing,
+            service => service,
+        };
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let (action, params) = match service.protocol() {
             Protocol::Ec2 | Protocol::Query => of_form(&body),
@@ -139,6 +144,12 @@ impl Call {
         }
         moto.send(request).await.unwrap_or_else(|error| panic!("moto, asked for {}: {error}", self.name()))
     }
+}
+
+/// Whether a form is for the first generation of load balancers.
+fn is_classic(body: &[u8]) -> bool {
+    let params = rest::pairs(std::str::from_utf8(body).unwrap_or_default());
+    params.get("Version").is_some_and(|version| version == Service::ClassicBalancing.version())
 }
 
 fn of_form(body: &[u8]) -> (String, Params) {

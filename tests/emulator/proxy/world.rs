@@ -88,7 +88,7 @@ impl World {
         let mut world = World {
             instances: instances(moto).await,
             nats: nats(moto).await,
-            balancers: balancers(moto).await,
+            balancers: [balancers(moto).await, classic_balancers(moto).await].concat(),
             groups: read(moto, "DescribeSecurityGroups", "ipPermissions", security_group).await,
             interfaces: read(moto, "DescribeNetworkInterfaces", "macAddress", interface).await,
             addresses: read(moto, "DescribeAddresses", "allocationId", address).await,
@@ -168,6 +168,25 @@ async fn balancers(moto: &Client) -> Vec<Balancer> {
     let answer = moto.balancing("DescribeLoadBalancers", &[("PageSize", "400")]).await.ok();
     let document = xml::parse(answer.text());
     xml::items(&document, "LoadBalancers").into_iter().map(balancer).collect()
+}
+
+async fn classic_balancers(moto: &Client) -> Vec<Balancer> {
+    let answer = moto.classic_balancing("DescribeLoadBalancers", &[]).await.ok();
+    let document = xml::parse(answer.text());
+    xml::items(&document, "LoadBalancerDescriptions").into_iter().map(classic_balancer).collect()
+}
+
+fn classic_balancer(node: Node<'_, '_>) -> Balancer {
+    let texts = |list| -> Vec<String> {
+        xml::list(node, list).into_iter().filter_map(|item| item.text().map(str::to_owned)).collect()
+    };
+    Balancer {
+        arn: xml::text(node, "LoadBalancerName"),
+        vpc: xml::text(node, "VPCId"),
+        subnets: texts("Subnets"),
+        groups: texts("SecurityGroups"),
+        public: xml::text(node, "Scheme") != "internal",
+    }
 }
 
 fn balancer(node: Node<'_, '_>) -> Balancer {

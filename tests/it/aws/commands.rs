@@ -8,13 +8,17 @@ use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use camino::{Utf8Path, Utf8PathBuf};
 use http::Method;
+use keelwright::cloud::artifacts::{Item, items};
 use keelwright::inventory::{Origin, parse};
+use keelwright::release::BundleManifest;
 use keelwright::release::artifact::MANIFEST_NAME;
 use keelwright::sim::stand_in;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
+use sha2::Digest as _;
 
 use super::lifecycle::{KEY, census_of, counts, whole};
 use crate::emulator::Cloud;
@@ -91,6 +95,42 @@ aws:
         std::fs::write(self.home.join("bundle").join(MANIFEST_NAME), bundle.to_json()).unwrap();
     }
 
+    /// On their consoles.
+    pub(super) fn machines_say_their_keys(&self) {
+        let console = format!(
+            "-----BEGIN SSH HOST KEY KEYS-----\n{HOST_KEY} root@x\n-----END SSH HOST KEY KEYS-----\n"
+        );
+        self.cloud.proxy.set(|settings| settings.console = Box::new(move |_| Some(console.clone())));
+    }
+
+    /// Writes the inventory as it would be after this change.
+    pub(super) fn edit(&self, change: impl FnOnce(String) -> String) {
+        let path = self.home.join("inventory.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, change(text)).unwrap();
+    }
+
+    /// Gives the bundle files, whose contents are their names.
+    pub(super) fn real_bundle(&self) -> Vec<Item> {
+        let directory = Utf8PathBuf::from_path_buf(self.home.join("bundle")).unwrap();
+        let manifest = directory.join(MANIFEST_NAME);
+        let mut bundle = BundleManifest::from_json(&std::fs::read(&manifest).unwrap()).unwrap();
+        let content = |name: &str, path: &Utf8Path| {
+            let path = directory.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+            (hex::encode(sha2::Sha256::digest(name)).parse().unwrap(), name.len() as u64)
+        };
+        for file in &mut bundle.files {
+            (file.sha256, file.size) = content(&file.name, &file.path);
+        }
+        for image in &mut bundle.images {
+            (image.sha256, image.size) = content(&image.reference, &image.path);
+        }
+        std::fs::write(manifest, bundle.to_json()).unwrap();
+        items([(&bundle, directory.as_path())])
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keelwright"));
         command.args(args).current_dir(&self.home).env_clear();
@@ -106,7 +146,7 @@ aws:
     }
 
     /// Runs a command and ends it when it says this.
-    fn until(&self, args: &[&str], what: &str) -> String {
+    pub(super) fn until(&self, args: &[&str], what: &str) -> String {
         let mut child = self.command(args).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         for line in BufReader::new(child.stderr.take().unwrap()).lines() {
@@ -128,16 +168,14 @@ impl Drop for Operator {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_is_planned_made_and_destroyed() {
     let Some(operator) = Operator::new("commands", "").await else { return };
-    let console =
-        format!("-----BEGIN SSH HOST KEY KEYS-----\n{HOST_KEY} root@x\n-----END SSH HOST KEY KEYS-----\n");
-    operator.cloud.proxy.set(|settings| settings.console = Box::new(move |_| Some(console.clone())));
+    operator.machines_say_their_keys();
 
     let planned = operator.run(&["plan", "--check"]);
     let said = text(&planned.stdout);
@@ -227,9 +265,7 @@ async fn an_operator_who_was_paused_changes_nothing_when_it_wakes_up() {
     let after = document().await;
 
     // Its machines say their keys now, so it would go on to make the keys of a cluster.
-    let console =
-        format!("-----BEGIN SSH HOST KEY KEYS-----\n{HOST_KEY} root@x\n-----END SSH HOST KEY KEYS-----\n");
-    operator.cloud.proxy.set(|settings| settings.console = Box::new(move |_| Some(console.clone())));
+    operator.machines_say_their_keys();
     kill(process, Signal::SIGCONT).unwrap();
     let said: Vec<String> = lines.collect();
     assert!(!first.wait().unwrap().success());

@@ -30,7 +30,7 @@ pub(super) const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIchO8T5RcEPNMKUnR3fjvqKxSP9hSVVPmHzQVFLb0bJ test";
 
 /// moto answers at once, so nobody has to wait long.
-const PACE: Pace = Pace {
+pub(super) const PACE: Pace = Pace {
     first: Duration::from_millis(2),
     longest: Duration::from_millis(50),
     patience: Duration::from_secs(20),
@@ -91,7 +91,7 @@ aws:
         AwsCloud::with(inventory.name().as_str(), &inventory.aws, &sdk_config(&self.cloud))
     }
 
-    async fn census(&self) -> Census {
+    pub async fn census(&self) -> Census {
         census_of(&self.cloud).await
     }
 }
@@ -163,7 +163,7 @@ pub(super) async fn once(
 }
 
 /// Every change that a run made is among the actions that its plan was said to take.
-fn permissions_were_foretold(site: &Site, plan: &InfraPlan, before: usize) {
+pub(super) fn permissions_were_foretold(site: &Site, plan: &InfraPlan, before: usize) {
     let foretold: BTreeSet<&str> =
         actions(plan).into_iter().filter_map(|action| action.split(':').nth(1)).collect();
     for entry in site.cloud.proxy.journal().iter().skip(before) {
@@ -190,7 +190,8 @@ pub(super) fn lines(plan: &InfraPlan) -> Vec<String> {
         .collect()
 }
 
-const SMALL: (&str, &str) = ("instanceType: m6i.large", "instanceTypes: [m6i.large], min: 1, max: 5");
+pub(super) const SMALL: (&str, &str) =
+    ("instanceType: m6i.large", "instanceTypes: [m6i.large], min: 1, max: 5");
 const LARGE: (&str, &str) = ("instanceType: m6i.xlarge", "instanceTypes: [m6i.large], min: 2, max: 9");
 
 /// Without the volumes that moto makes for machines of a scaling group and forgets.
@@ -268,7 +269,7 @@ async fn a_cluster_is_made_changed_and_destroyed() {
 }
 
 /// Something at nearly every third call.
-fn trouble(seed: u64) -> Faults {
+pub(super) fn trouble(seed: u64) -> Faults {
     Faults::new(seed, |_, call, random| {
         let changes = !call.contains(".Describe") && !call.contains(".List") && !call.contains(".Get");
         match random.random_range(0..100) {

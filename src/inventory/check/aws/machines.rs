@@ -9,7 +9,7 @@ use crate::inventory::check::hosts::{MEMBERS_HELP, STACKED, against_members};
 use crate::inventory::parse::aws::DraftAws;
 use crate::inventory::parse::path::Path;
 use crate::inventory::parse::scalar::quoted;
-use crate::inventory::{Arch, ClusterName, CountOrShare, MachineImage, WorkerGroup, Zones};
+use crate::inventory::{Arch, ClusterName, CountOrShare, Delivery, MachineImage, WorkerGroup, Zones};
 
 /// The name of a group's things has the cluster's in it, and more.
 const GROUP_NAME_LIMIT: usize = 30;
@@ -32,6 +32,7 @@ impl Rules<'_> {
             self.group_name(&mut names, &path.key("name"), &group.name);
             self.group(wanted, &path, group);
         }
+        self.artifacts_of_groups(wanted);
         if wanted.worker_groups.is_empty() && !self.context.is_broken("aws.workerGroups") {
             let path = aws().key("workerGroups");
             // Not wrong where something else makes workers.
@@ -189,6 +190,35 @@ impl Rules<'_> {
         if is_none(group.max_surge) && is_none(group.max_unavailable) {
             let message = "maxSurge and maxUnavailable are both 0: no worker could ever be replaced";
             self.error(&path.key("maxSurge"), message, "let one of them be 1 or more");
+        }
+    }
+
+    /// Nobody sends anything to machines that come by themselves: they fetch it.
+    fn artifacts_of_groups(&self, wanted: &DraftAws) {
+        match &self.draft.artifacts.delivery {
+            Delivery::Mirror { .. } | Delivery::Bucket(_) => return,
+            Delivery::Upload => {}
+        }
+        let path = Path::root().key("artifacts").key("delivery");
+        if self.context.is_broken(&path.to_string()) {
+            return;
+        }
+        let image = |group: &WorkerGroup| group.image.clone().or_else(|| wanted.image.clone());
+        // The images of Debian and Ubuntu do nothing by themselves; what others do, nobody knows.
+        let is_known = |group: &&WorkerGroup| image(group).is_some_and(|image| image.first_user().is_some());
+        let help =
+            "add artifacts.delivery: {bucket: {name: …}} or {mirror: {url: …}}, or write `workerGroups: []`";
+        if let Some(group) = wanted.worker_groups.iter().find(is_known) {
+            let name = quoted(&group.name);
+            let message =
+                format!("machines of group {name} would never be nodes: they have nowhere to fetch from");
+            self.error(&path, message, help);
+        } else if let Some(group) = wanted.worker_groups.first() {
+            let name = quoted(&group.name);
+            let message = format!(
+                "machines of group {name} have nowhere to fetch from: they become nodes only if their image sees to it"
+            );
+            self.warning(&path, message, help);
         }
     }
 

@@ -1,10 +1,10 @@
 mod machines;
 mod network;
 
-use crate::inventory::check::rows::{fine, one, warns};
+use crate::inventory::check::rows::{fine, one, problems, warns};
 
-const HEAD: &str =
-    "apiVersion: keelwright.dev/v1\nkind: Cluster\nmetadata: {name: prod}\nkubernetes: {version: v1.37.1}\n";
+const HEAD: &str = "apiVersion: keelwright.dev/v1\nkind: Cluster\nmetadata: {name: prod}\nkubernetes: {version: v1.37.1}\n\
+                    artifacts: {delivery: {mirror: {url: 'https://mirror.example.org'}}}\n";
 const CALICO: &str = "network: {plugin: {name: calico, version: v3.30.3}}\n";
 const PLACE: &str = "region: eu-central-1, zones: 3";
 const SSH: &str = "access: {ssh: [203.0.113.0/24]}";
@@ -305,4 +305,73 @@ fn keys_and_tags() {
             ),
         ],
     );
+}
+
+/// With this below `artifacts`.
+fn delivery(text: &str) -> String {
+    aws("").replace("{mirror: {url: 'https://mirror.example.org'}}", text)
+}
+
+#[test]
+fn workers_have_somewhere_to_fetch_from() {
+    good(
+        delivery,
+        &[
+            "{bucket: {name: acme}}",
+            "{bucket: {name: acme.artifacts, region: us-west-2, prefix: kubernetes/files}}",
+        ],
+    );
+    rows(
+        delivery,
+        "artifacts.delivery",
+        &[
+            ("upload", "", ["group \"workers\" would never be nodes", "{bucket: {name: …}}"]),
+            ("{upload: {}}", "", ["nowhere to fetch from", "or write `workerGroups: []`"]),
+            ("bucket", "", ["a bucket needs a name", "{bucket: {name: acme-artifacts}}"]),
+            ("{bucket: {}}", ".bucket.name", ["`name` is missing", "acme-artifacts"]),
+            ("{bucket: {name: s3://acme}}", ".bucket.name", ["is not the name of a bucket", "without s3://"]),
+            ("{bucket: {name: acme, prefix: /a}}", ".bucket.prefix", ["is not a prefix", "single `/`"]),
+            ("{bucket: {name: acme, region: moon}}", ".bucket.region", ["is not a region", "eu-central-1"]),
+            ("{bucket: {name: acme, path: a}}", ".bucket.path", ["unknown field `path`", "use `prefix`"]),
+            (
+                "{bucket: {name: acme}, mirror: {url: 'https://a'}}",
+                "",
+                ["want one of upload, mirror, bucket", "leave `delivery` out"],
+            ),
+        ],
+    );
+    let without = |fields: &str| aws(fields).replace("artifacts:", "artifacts: {} #");
+    let found = problems(&without("workerGroups: []"));
+    assert!(found.iter().all(|problem| problem.path == "aws.workerGroups"), "{found:#?}");
+    let mine = without("image: ami-01234567, bastion: {user: a}, controlPlanes: {user: a}");
+    warns(&mine, "artifacts.delivery", "only if their image sees to it");
+    one(
+        &without("workerGroups: [{name: own, image: ami-01234567}, {name: plain}]"),
+        "artifacts.delivery",
+        &["group \"plain\" would never be nodes"],
+    );
+}
+
+#[test]
+fn machines_cannot_read_the_clusters_state() {
+    let both = |state: &str, prefix: &str| {
+        let text = delivery(&format!("{{bucket: {{name: acme, prefix: {prefix}}}}}"));
+        format!("{text}state: {{{state}}}\n")
+    };
+    for (state, prefix) in [
+        ("bucket: acme", "prod"),
+        ("bucket: acme, prefix: clusters/prod", "clusters"),
+        ("bucket: acme, prefix: clusters/prod", "clusters/prod"),
+    ] {
+        let path = "artifacts.delivery.bucket.prefix";
+        one(&both(state, prefix), path, &["machines may read what is below", "choose another prefix"]);
+    }
+    for (state, prefix) in [
+        ("bucket: acme", "artifacts"),
+        ("bucket: acme, prefix: clusters/prod", "clusters/production"),
+        ("bucket: acme, prefix: a", "a/artifacts"),
+        ("bucket: other, prefix: clusters/prod", "clusters"),
+    ] {
+        fine(&both(state, prefix));
+    }
 }

@@ -47,20 +47,21 @@ pub(super) fn service(text: &str) -> Result<(), Wrong> {
 }
 
 pub(super) fn hosted_zone(text: &str) -> Result<(), Wrong> {
-    if is_zone_id(text) {
+    if syntax::is_hosted_zone(text) {
         return Ok(());
     }
     let message = format!("{} is not the id of a hosted zone", quoted(text));
     let help = match text.trim_start_matches('/').strip_prefix("hostedzone/") {
-        Some(id) if is_zone_id(id) => format!("write {id}"),
+        Some(id) if syntax::is_hosted_zone(id) => format!("write {id}"),
         Some(_) | None if text.contains('.') => {
             "write its id, not its name: `aws route53 list-hosted-zones` shows both".to_owned()
         }
-        Some(_) | None => "an id begins with Z, such as Z0123456789ABC".to_owned(),
+        Some(_) | None => "capital letters and digits, such as Z0123456789ABC".to_owned(),
     };
     Err((message, help))
 }
 
+/// Those that Route 53 makes now begin so.
 fn is_zone_id(text: &str) -> bool {
     text.starts_with('Z') && syntax::is_hosted_zone(text)
 }

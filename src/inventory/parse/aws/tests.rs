@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use crate::inventory::parse::tests::{MINIMAL, parse_text, wanted_text};
 use crate::inventory::{
-    Access, Arch, Aws, AwsInventory, AwsNetwork, CountOrShare, DiskKind, MachineImage, Nat, Wanted, Zones,
+    Access, Arch, ArtifactBucket, Aws, AwsInventory, AwsNetwork, CountOrShare, Delivery, DiskKind,
+    MachineImage, Nat, Wanted, Zones,
 };
 
 /// As little as there can be.
@@ -13,6 +14,7 @@ metadata: {name: prod}
 kubernetes: {version: v1.37.1}
 provider: aws
 network: {plugin: {name: calico, version: v3.30.3}}
+artifacts: {delivery: {bucket: {name: acme}}}
 aws: {region: eu-central-1, zones: 3}
 ";
 
@@ -25,6 +27,7 @@ kubernetes: {version: v1.37.1}
 provider: aws
 ssh: {keys: [~/.ssh/id_ed25519], sudo: passwordless}
 network: {plugin: {name: calico, version: v3.30.3}}
+artifacts: {delivery: {bucket: {name: acme, region: eu-west-1, prefix: kubernetes/files}}}
 aws:
   region: eu-central-1
   zones: [eu-central-1a, eu-central-1b, eu-central-1c]
@@ -141,6 +144,19 @@ fn every_field_of_aws_is_read() {
     assert!(aws.api.internal && aws.deletion_protection);
     let json = serde_json::to_string(&aws).unwrap();
     assert_eq!(serde_json::from_str::<Aws>(&json).unwrap(), aws);
+}
+
+#[test]
+fn a_bucket_of_artifacts_is_where_the_machines_are_unless_it_is_said() {
+    let bucket = |text: &str| match read(text).delivery() {
+        Delivery::Bucket(ArtifactBucket { name, region, prefix }) => {
+            (name.clone(), region.clone(), prefix.clone())
+        }
+        other => panic!("{other:?}"),
+    };
+    let of = |name: &str, region: &str, prefix: &str| (name.to_owned(), region.to_owned(), prefix.to_owned());
+    assert_eq!(bucket(SMALL), of("acme", "eu-central-1", "artifacts"));
+    assert_eq!(bucket(FULL_AWS), of("acme", "eu-west-1", "kubernetes/files"));
 }
 
 #[test]

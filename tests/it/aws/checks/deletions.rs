@@ -168,3 +168,26 @@ async fn what_is_protected_or_has_instances_stays() {
     assert_eq!(refused.as_deref(), Some("ResourceInUse"));
     client.scaling("DeleteAutoScalingGroup", &[name, ("ForceDelete", "true")]).await.ok();
 }
+
+#[tokio::test]
+async fn a_balancer_of_the_first_generation_is_in_the_way_like_any_other() {
+    let Some(cloud) = Cloud::start() else { return };
+    instant(&cloud);
+    let client = cloud.proxy.client();
+    let vpc = vpc(&client).await;
+    let subnet = subnet(&client, &vpc).await;
+    let group = group(&client, &vpc, "k8s-elb-web").await;
+    classic_balancer(&client, "web", &subnet, &group, &[("team", "shop")]).await;
+    let listed = client.classic_balancing("DescribeLoadBalancers", &[]).await.ok();
+    assert_eq!((listed.one("LoadBalancerName"), listed.one("VPCId")), ("web".to_owned(), vpc));
+    assert_eq!(client.balancing("DescribeLoadBalancers", &[]).await.ok().all("LoadBalancerArn").len(), 0);
+    for (action, id) in
+        [("DeleteSubnet", ("SubnetId", &subnet)), ("DeleteSecurityGroup", ("GroupId", &group))]
+    {
+        let params = [(id.0, id.1.as_str())];
+        assert_eq!(refused(&client, action, &params).await.as_deref(), VIOLATION, "{action}");
+    }
+    client.classic_balancing("DeleteLoadBalancer", &[("LoadBalancerName", "web")]).await.ok();
+    assert_eq!(refused(&client, "DeleteSecurityGroup", &[("GroupId", &group)]).await, None);
+    assert_eq!(refused(&client, "DeleteSubnet", &[("SubnetId", &subnet)]).await, None);
+}

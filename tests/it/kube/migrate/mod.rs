@@ -1,5 +1,6 @@
 //! A copy between two real API servers, each with its own etcd.
 
+mod command;
 mod snapshotter;
 
 use std::sync::Mutex;
@@ -28,6 +29,7 @@ const SNAPSHOTS: &str = include_str!("snapshots.yaml");
 struct Side {
     api: KubeClient,
     cluster: ApiCluster,
+    kubeconfig: Utf8PathBuf,
     _servers: Servers,
 }
 
@@ -35,8 +37,10 @@ impl Side {
     async fn start(name: &str) -> Option<Self> {
         let servers = Servers::start(name)?;
         let api = servers.api().await;
-        let cluster = ApiCluster::from_kubeconfig(&kubeconfig(&servers)).await.unwrap();
-        Some(Side { api, cluster: cluster.patient(Duration::from_secs(20)), _servers: servers })
+        let kubeconfig = kubeconfig(&servers);
+        let cluster =
+            ApiCluster::from_kubeconfig(&kubeconfig).await.unwrap().patient(Duration::from_secs(20));
+        Some(Side { api, cluster, kubeconfig, _servers: servers })
     }
 
     async fn make(&self, text: &str) {

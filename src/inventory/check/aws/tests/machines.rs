@@ -285,7 +285,7 @@ fn groups_of_workers() {
             (
                 "{name: a}, {name: a}",
                 "[1].name",
-                ["two groups are called \"a\" (lines 7, 7)", "a name of its own"],
+                ["two groups are called \"a\" (lines 8, 8)", "a name of its own"],
             ),
             ("x", "[0]", ["want a map", "key: value"]),
         ],

@@ -151,7 +151,7 @@ fn access_and_balancers() {
             (
                 "{port: 80, nodePort: 30080}, {port: 80, nodePort: 30443}",
                 "[1].port",
-                ["port 80 is given twice (lines 7, 7)", "remove one"],
+                ["port 80 is given twice (lines 8, 8)", "remove one"],
             ),
             (
                 "{port: 80, nodePort: 30080}, {port: 443, nodePort: 30080}",
