@@ -37,7 +37,7 @@ need_moto() {
   need_packages python3-venv
 }
 
-# What lab machines need of the machine they run on.
+# What lab machines need of the machine they run on; haproxy stands in for balancers of AWS.
 need_lab() {
-  need_packages debootstrap systemd-container iproute2 nftables iptables openssh-client procps util-linux
+  need_packages haproxy debootstrap systemd-container iproute2 nftables iptables openssh-client procps util-linux
 }

@@ -10,5 +10,6 @@ mod faults;
 mod install;
 mod lab;
 mod life;
+mod migrate;
 mod timeline;
 mod upgrade;
