@@ -94,6 +94,8 @@ fn everything() -> Migration {
             metrics: vec![gate("Average", 60)],
             commands: Vec::new(),
             samples: 20,
+            interval: 1,
+            window: 60,
         },
         take_over: Some(TakeOver { quiet: 600, deadline: 3600 }),
         teardown: Teardown { by: None, simple_record: true },
