@@ -116,7 +116,7 @@ pub enum Cause {
     /// Gates do not hold.
     Shut { gates: Vec<Shut> },
     /// Too little was seen to judge by.
-    Blind { answers: u32, wanted: u32 },
+    Blind { answers: u32, wanted: u32, has_looked: bool },
     /// The operator asked for it.
     Asked,
     /// The operator's run was told to stop.
@@ -134,8 +134,11 @@ impl std::fmt::Display for Cause {
                 let said: Vec<String> = gates.iter().map(ToString::to_string).collect();
                 f.write_str(&said.join("; "))
             }
-            Cause::Blind { answers, wanted } => {
+            Cause::Blind { answers, wanted, has_looked: true } => {
                 write!(f, "green gave {answers} answers in time, {wanted} are wanted to judge by")
+            }
+            Cause::Blind { has_looked: false, .. } => {
+                f.write_str("targets, nodes, metrics and commands could not be looked at in time")
             }
             Cause::Asked => f.write_str("the operator asked for it"),
             Cause::Interrupted => f.write_str("the run was told to stop"),

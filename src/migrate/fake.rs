@@ -80,6 +80,8 @@ pub(super) struct World {
     calls: usize,
     awkward: Awkward,
     rng: StdRng,
+    /// Commands of the operator's do not end.
+    pub commands_hang: bool,
     /// What should never be.
     pub broken: Vec<String>,
 }
@@ -176,6 +178,7 @@ impl Fake {
             calls: 0,
             awkward: Awkward::default(),
             rng: StdRng::seed_from_u64(seed ^ 0x5EED),
+            commands_hang: false,
             broken: Vec::new(),
         }))
     }
@@ -480,7 +483,13 @@ impl Prober for Fake {
 
 impl LocalCommands for Fake {
     fn run<'a>(&'a self, _: &'a LocalCommand) -> BoxFuture<'a, Result<LocalEnd, PortError>> {
-        Box::pin(async { Ok(LocalEnd::default()) })
+        let hangs = self.world().commands_hang;
+        Box::pin(async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            Ok(LocalEnd::default())
+        })
     }
 }
 

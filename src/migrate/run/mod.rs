@@ -108,7 +108,7 @@ pub(super) struct Run<'a> {
     seed: u64,
     names: Vec<NameFacts>,
     behind: Behind,
-    watch: Watch,
+    watch: Watch<'a>,
     began: Duration,
     is_paused: bool,
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::inventory::{Move, Probe, ProbeKind};
+use crate::inventory::{CommandGate, Move, Probe, ProbeKind};
 use crate::migrate::event::Closed;
 use crate::migrate::fake::{Awkward, Died, Fake, ZONE, behind};
 use crate::migrate::guard;
@@ -178,6 +178,31 @@ fn a_gate_that_shuts_goes_back_one_step() {
     assert_eq!(to, Point::Weighted(Weights { blue: 75, green: 25 }), "{why}");
     assert!(why.to_string().contains("took up to 400 ms, at most 100 may be"), "{why}");
     assert_eq!(fake.world().served.failed, 0);
+}
+
+/// A command that takes its time keeps nobody from seeing that green fails.
+#[test]
+fn a_slow_gate_does_not_hold_up_the_probes() {
+    let fake = Fake::new(&names(), 10);
+    let mut slow = wanted();
+    slow.gates.commands =
+        vec![CommandGate { name: "smoke".into(), command: vec!["true".into()], timeout: 3600 }];
+    let tell = |event| {
+        if matches!(&event, MigrationEvent::StepBegan { kind: StepKind::Weigh { weights }, .. } if weights.green == 25)
+        {
+            let now = fake.now().as_secs();
+            let mut world = fake.world();
+            world.commands_hang = true;
+            world.broken_from.insert(Side::Green, now + 100);
+        }
+    };
+    let plan = plan(&slow, &[names()], &behind()).unwrap();
+    let before = fake.now();
+    let ending =
+        futures::executor::block_on(carry_out(&slow, &plan, ports(&fake, &tell), Pace::default(), 10));
+    let Ok(Ending::WentBack { to, .. }) = ending else { panic!("{ending:?}") };
+    assert_eq!(to, Point::Weighted(Weights { blue: 100, green: 0 }));
+    assert!(fake.now() - before < Duration::from_secs(1500), "{:?}", fake.now());
 }
 
 #[test]

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::{BoxFuture, Either, join_all, select};
 
-use super::Run;
 use super::error::RunError;
+use super::{Ports, Run};
 use crate::exec::LocalCommand;
-use crate::inventory::Probe;
+use crate::inventory::{CommandGate, Migration, Probe};
 use crate::migrate::event::{Cause, MigrationEvent, NameTally, Sample};
 use crate::migrate::gates::{Answer, Sight, Tally, judge};
-use crate::migrate::ports::Health;
+use crate::migrate::ports::{BalancerFacts, Health, Prober};
 use crate::migrate::record::{Side, Target, Weights};
 
 /// Between two samples for people.
@@ -25,15 +25,18 @@ const RECORDS: Duration = Duration::from_secs(30);
 const BLIND: Duration = Duration::from_secs(120);
 
 /// What has been seen, and what of it nobody has been told yet.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
+#[derive(Default)]
+pub(super) struct Watch<'a> {
     answers: VecDeque<(Duration, Answer)>,
     untold: Vec<Answer>,
     addresses: BTreeMap<Side, Vec<IpAddr>>,
     sight: Sight,
+    /// When that look began.
+    sighted: Option<Duration>,
+    /// A look that goes on: a command of the operator's may take its time, and rounds of probes do not wait for it.
+    looking: Option<(Duration, BoxFuture<'a, Sight>)>,
     round: usize,
     sampled: Option<Duration>,
-    sighted: Option<Duration>,
     compared: Option<Duration>,
 }
 
@@ -57,13 +60,13 @@ pub(super) enum Stop {
     Stay,
 }
 
-impl Watch {
+impl Watch<'_> {
     fn fresh(&self, since: Duration) -> Vec<Answer> {
         self.answers.iter().filter(|(at, _)| *at >= since).map(|(_, answer)| answer.clone()).collect()
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Until the time is over and all is well; else why not.
     pub(super) async fn watch(&mut self, watching: Watching) -> Result<Option<Stop>, RunError> {
         let began = self.ports.clock.now();
@@ -92,12 +95,13 @@ impl Run<'_> {
                     return Ok(Some(Stop::Back(Cause::Shut { gates: verdict.shut })));
                 }
                 if left.is_zero() && !wish.paused {
-                    if !verdict.is_early {
+                    let has_looked = self.watch.sighted.is_some_and(|at| at >= watching.since);
+                    if !verdict.is_early && has_looked {
                         return Ok(None);
                     }
                     if lasted > watching.long + BLIND + window {
                         let wanted = self.migration.gates.samples;
-                        let cause = Cause::Blind { answers: verdict.green.asked, wanted };
+                        let cause = Cause::Blind { answers: verdict.green.asked, wanted, has_looked };
                         return Ok(Some(Stop::Back(cause)));
                     }
                 }
@@ -113,9 +117,9 @@ impl Run<'_> {
         self.ask(now, blue).await;
         let is_due =
             |last: Option<Duration>, every| last.is_none_or(|last| now.saturating_sub(last) >= every);
-        if is_due(self.watch.sighted, SIGHT) {
-            self.watch.sighted = Some(now);
-            self.watch.sight = self.sight().await;
+        if self.watch.looking.is_none() && is_due(self.watch.sighted, SIGHT) {
+            let sight = sight(self.migration, self.ports, self.behind.green.clone());
+            self.watch.looking = Some((now, Box::pin(sight)));
         }
         if is_due(self.watch.compared, RECORDS) {
             self.watch.compared = Some(now);
@@ -125,12 +129,17 @@ impl Run<'_> {
     }
 
     /// Rounds begin one interval after another, whatever they take.
-    pub(super) async fn await_round(&self, began: Duration) {
+    pub(super) async fn await_round(&mut self, began: Duration) {
         let interval = Duration::from_secs(self.migration.gates.interval.max(1).into());
         let took = self.ports.clock.now().saturating_sub(began);
         // Never nothing: a wait of none is a busy loop.
         let wait = interval.saturating_sub(took).max(Duration::from_millis(50));
-        self.ports.clock.wait(wait).await;
+        let wait = self.ports.clock.wait(wait);
+        let Some((at, looking)) = &mut self.watch.looking else { return wait.await };
+        if let Either::Left((sight, wait)) = select(looking, wait).await {
+            (self.watch.sight, self.watch.sighted, self.watch.looking) = (sight, Some(*at), None);
+            wait.await;
+        }
     }
 
     fn note_pause(&mut self, paused: bool) {
@@ -143,19 +152,19 @@ impl Run<'_> {
     /// Asks both sides and the names once, all at the same time.
     async fn ask(&mut self, now: Duration, blue: bool) {
         self.find_sides().await;
-        let watch = &self.watch;
+        let (watch, prober) = (&self.watch, self.ports.prober);
         let mut questions: Vec<BoxFuture<'_, Answer>> = Vec::new();
         for side in Side::BOTH.into_iter().filter(|side| blue || *side == Side::Green) {
             let addresses = watch.addresses.get(&side).map(Vec::as_slice).unwrap_or_default();
             let address =
                 addresses.get(watch.round.checked_rem(addresses.len()).unwrap_or_default()).copied();
             for probe in &self.migration.probes {
-                questions.push(Box::pin(self.straight(probe, side, address)));
+                questions.push(Box::pin(straight(prober, probe, side, address)));
             }
         }
         for service in &self.migration.names {
             for probe in &self.migration.probes {
-                questions.push(Box::pin(self.by_name(probe, &service.name)));
+                questions.push(Box::pin(by_name(prober, &watch.addresses, probe, &service.name)));
             }
         }
         let answers = join_all(questions).await;
@@ -189,69 +198,6 @@ impl Run<'_> {
                 self.watch.addresses.insert(side, addresses);
             }
         }
-    }
-
-    async fn straight(&self, probe: &Probe, side: Side, address: Option<IpAddr>) -> Answer {
-        let answer = match address {
-            Some(address) => self.ports.prober.ask(probe, SocketAddr::new(address, probe.port)).await,
-            None => unanswered(probe, format!("nobody knows an address of {side}'s balancer")),
-        };
-        Answer { side: Some(side), led: None, ..answer }
-    }
-
-    async fn by_name(&self, probe: &Probe, name: &str) -> Answer {
-        let found = self.ports.prober.resolve(name).await;
-        let address =
-            found.and_then(|found| found.first().copied().ok_or_else(|| format!("{name} has no address")));
-        match address {
-            Ok(address) => {
-                let leads =
-                    |side: &Side| self.watch.addresses.get(side).is_some_and(|own| own.contains(&address));
-                let led = Side::BOTH.into_iter().find(leads);
-                let answer = self.ports.prober.ask(probe, SocketAddr::new(address, probe.port)).await;
-                Answer { side: None, led, ..answer }
-            }
-            Err(error) => unanswered(probe, error),
-        }
-    }
-
-    /// What is seen beside the probes. What cannot be seen now is not judged.
-    async fn sight(&self) -> Sight {
-        let gates = &self.migration.gates;
-        let mut sight = Sight::default();
-        let groups = self.behind.green.iter().flat_map(|balancer| &balancer.target_groups);
-        for group in groups {
-            let Ok(targets) = self.ports.balancers.targets(&group.arn).await else { continue };
-            let stays = || targets.iter().filter(|(_, health)| *health != Health::Draining);
-            let healthy = stays().filter(|(_, health)| *health == Health::Healthy).count();
-            let (of, all) = sight.targets.unwrap_or_default();
-            let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-            sight.targets = Some((of + count(healthy), all + count(stays().count())));
-        }
-        if let Some(nodes) = self.ports.nodes.filter(|_| gates.nodes_ready) {
-            sight.unready = nodes.unready().await.ok();
-        }
-        for gate in &gates.metrics {
-            let value = self.ports.balancers.metric(gate).await.ok().flatten();
-            sight.metrics.insert(gate.metric.clone(), value);
-        }
-        for gate in &gates.commands {
-            let command = LocalCommand {
-                argv: gate.command.clone(),
-                environment: BTreeMap::new(),
-                timeout: Duration::from_secs(gate.timeout.into()),
-            };
-            let said = match self.ports.commands.run(&command).await {
-                Ok(end) if end.status == 0 => None,
-                Ok(end) => {
-                    let last = end.output.lines().next_back().unwrap_or_default();
-                    Some(format!("exit status {}: {last}", end.status))
-                }
-                Err(error) => Some(error.to_string()),
-            };
-            sight.commands.insert(gate.name.clone(), said);
-        }
-        sight
     }
 
     async fn refuse_foreign(&self) -> Result<(), RunError> {
@@ -297,6 +243,76 @@ impl Run<'_> {
 
     fn weights(&self) -> Option<Weights> {
         self.names.first().and_then(|facts| facts.point().ok()).map(super::Point::weights)
+    }
+}
+
+async fn straight(prober: &dyn Prober, probe: &Probe, side: Side, address: Option<IpAddr>) -> Answer {
+    let answer = match address {
+        Some(address) => prober.ask(probe, SocketAddr::new(address, probe.port)).await,
+        None => unanswered(probe, format!("nobody knows an address of {side}'s balancer")),
+    };
+    Answer { side: Some(side), led: None, ..answer }
+}
+
+async fn by_name(
+    prober: &dyn Prober,
+    sides: &BTreeMap<Side, Vec<IpAddr>>,
+    probe: &Probe,
+    name: &str,
+) -> Answer {
+    let found = prober.resolve(name).await;
+    let first =
+        found.and_then(|found| found.first().copied().ok_or_else(|| format!("{name} has no address")));
+    match first {
+        Ok(address) => {
+            let leads = |side: &Side| sides.get(side).is_some_and(|own| own.contains(&address));
+            let led = Side::BOTH.into_iter().find(leads);
+            let answer = prober.ask(probe, SocketAddr::new(address, probe.port)).await;
+            Answer { side: None, led, ..answer }
+        }
+        Err(error) => unanswered(probe, error),
+    }
+}
+
+/// What is seen beside the probes. What cannot be seen now is not judged.
+async fn sight(migration: &Migration, ports: Ports<'_>, green: Option<BalancerFacts>) -> Sight {
+    let gates = &migration.gates;
+    let mut sight = Sight::default();
+    for group in green.iter().flat_map(|balancer| &balancer.target_groups) {
+        let Ok(targets) = ports.balancers.targets(&group.arn).await else { continue };
+        let stays = || targets.iter().filter(|(_, health)| *health != Health::Draining);
+        let healthy = stays().filter(|(_, health)| *health == Health::Healthy).count();
+        let (of, all) = sight.targets.unwrap_or_default();
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        sight.targets = Some((of + count(healthy), all + count(stays().count())));
+    }
+    if let Some(nodes) = ports.nodes.filter(|_| gates.nodes_ready) {
+        sight.unready = nodes.unready().await.ok();
+    }
+    for gate in &gates.metrics {
+        let value = ports.balancers.metric(gate).await.ok().flatten();
+        sight.metrics.insert(gate.metric.clone(), value);
+    }
+    for gate in &gates.commands {
+        sight.commands.insert(gate.name.clone(), said(gate, ports).await);
+    }
+    sight
+}
+
+/// None: the command says that all is well.
+async fn said(gate: &CommandGate, ports: Ports<'_>) -> Option<String> {
+    let command = LocalCommand {
+        argv: gate.command.clone(),
+        environment: BTreeMap::new(),
+        timeout: Duration::from_secs(gate.timeout.into()),
+    };
+    match ports.commands.run(&command).await {
+        Ok(end) if end.status == 0 => None,
+        Ok(end) => {
+            let last = end.output.lines().next_back().unwrap_or_default();
+            Some(format!("exit status {}: {last}", end.status))
+        }
+        Err(error) => Some(error.to_string()),
     }
 }
 
