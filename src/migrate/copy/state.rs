@@ -62,7 +62,10 @@ pub fn stateful(copied: &[Found], ways: &BTreeMap<ObjectId, ClaimWay>, pods: &[V
 
 fn claim(one: &Found, ways: &BTreeMap<ObjectId, ClaimWay>, pods: &[Value]) -> Option<String> {
     Some(match ways.get(&one.id)? {
-        ClaimWay::There => return None,
+        ClaimWay::There => {
+            "is on green already, and no data is brought into it again; where it is to come anew, take it away there first"
+                .to_owned()
+        }
         ClaimWay::Snapshot(way) => {
             let when = way.taken.as_ref().map_or_else(String::new, |time| format!(", taken {time}"));
             let writers = writers(pods.iter(), &one.id.namespace, &one.id.name);
@@ -90,15 +93,22 @@ fn set(one: &Found, ways: &BTreeMap<ObjectId, ClaimWay>) -> Option<String> {
     items(&one.object, "/spec/volumeClaimTemplates").next()?;
     let is_of_set = |id: &ObjectId| id.namespace == one.id.namespace && makes_claim(&one.object, &id.name);
     let of_set: Vec<&ClaimWay> = ways.iter().filter(|(id, _)| is_of_set(id)).map(|(_, way)| way).collect();
-    let all_come = !of_set.is_empty() && of_set.iter().all(|way| !matches!(way, ClaimWay::Empty(_)));
-    Some(if all_come {
-        "its claims come with their data of the moment; what it writes on blue afterwards stays there: \
-         stop it on blue before the last copy, or let it replicate"
-            .to_owned()
-    } else {
-        "starts on green with empty volumes: let it replicate from blue, or restore its own backup, before it serves"
-            .to_owned()
-    })
+    let is_empty = of_set.is_empty() || of_set.iter().any(|way| matches!(way, ClaimWay::Empty(_)));
+    let comes_now = of_set.iter().any(|way| matches!(way, ClaimWay::Snapshot(_)));
+    let to_do = match (is_empty, comes_now) {
+        (true, _) => {
+            "starts on green with empty volumes: let it replicate from blue, or restore its own backup, before it serves"
+        }
+        (false, true) => {
+            "its claims come with their data of the moment; what it writes on blue afterwards stays there: \
+             stop it on blue before the last copy, or let it replicate"
+        }
+        (false, false) => {
+            "its claims are on green already; what it has written on blue since they were made is not in them: \
+             let it replicate, or take them away on green to have them come anew"
+        }
+    };
+    Some(to_do.to_owned())
 }
 
 /// A workload whose claim only one machine may have: two copies of it must not both be the one that writes.
@@ -198,7 +208,9 @@ mod tests {
         assert_eq!(of(by_snapshot(), &[]), ["PersistentVolumeClaim shop/data: by a snapshot of driver d"]);
         let warned = of(by_snapshot(), &[pod]);
         assert!(warned[0].contains("pod db-0 writes to it meanwhile"), "{warned:?}");
-        assert!(of(ClaimWay::There, &[]).is_empty());
+        assert!(
+            of(ClaimWay::There, &[])[0].contains("is on green already, and no data is brought into it again")
+        );
         assert!(of(ClaimWay::Empty(WhyEmpty::NoVolume), &[]).is_empty());
         let empty = of(ClaimWay::Empty(WhyEmpty::NotAsked), &[]);
         assert!(empty[0].contains("comes empty: snapshots are not asked for; copy its data"), "{empty:?}");
@@ -215,6 +227,7 @@ mod tests {
         let of = |way: ClaimWay| lines(&copied, &[(&claim, way)], &[])[0].clone();
         assert!(of(by_snapshot()).contains("come with their data"));
         assert!(of(ClaimWay::Empty(WhyEmpty::NotAsked)).contains("starts on green with empty volumes"));
+        assert!(of(ClaimWay::There).contains("its claims are on green already"));
         assert!(lines(&[set], &[], &[])[0].contains("empty volumes"));
         let plain = found(
             "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db, namespace: shop}, spec: {}}",
