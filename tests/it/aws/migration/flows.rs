@@ -1,6 +1,6 @@
 //! What CloudWatch says of a balancer's connections, and of what gates are about.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keelwright::migrate::ports::{BalancerFacts, BalancerKind, Balancers as _, CallError};
 
@@ -10,6 +10,8 @@ use crate::emulator::proxy::{Fault, Faults};
 const ARN: &str =
     "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/blue/0123456789abcdef";
 const READ: &str = "CloudWatch.GetMetricData";
+/// A period that does not end while a test runs, but once in a while.
+const HOUR: u32 = 3600;
 
 fn balancer(kind: BalancerKind) -> BalancerFacts {
     BalancerFacts {
@@ -74,15 +76,17 @@ async fn a_balancer_that_nobody_uses_any_more_has_no_new_connections() {
 #[tokio::test]
 async fn the_newest_whole_period_of_a_gates_metric_counts() {
     let Some(scene) = Scene::new() else { return };
-    assert_eq!(scene.aws.metric(&gate("Average", 60)).await, Ok(None));
+    assert_eq!(scene.aws.metric(&gate("Average", HOUR)).await, Ok(None));
+    let into_this_hour = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() % u64::from(HOUR);
     scene.cloud.proxy.set(|settings| {
-        for (seconds, value) in [(185, 9.0), (125, 1.0), (125, 2.0), (0, 77.0)] {
+        let half_past = |hours: u64| into_this_hour + hours * u64::from(HOUR) - 1800;
+        for (seconds, value) in [(half_past(2), 9.0), (half_past(1), 1.0), (half_past(1), 2.0), (0, 77.0)] {
             settings.metrics.put("Shop", "Errors", &[("Side", "green")], ago(seconds), value);
             settings.metrics.put("Shop", "Errors", &[("Side", "blue")], ago(seconds), 1000.0);
         }
     });
     for (statistic, expected) in [("Average", 1.5), ("Sum", 3.0), ("Maximum", 2.0)] {
-        assert_eq!(scene.aws.metric(&gate(statistic, 60)).await, Ok(Some(expected)), "{statistic}");
+        assert_eq!(scene.aws.metric(&gate(statistic, HOUR)).await, Ok(Some(expected)), "{statistic}");
     }
     scene.was_foretold();
 }
