@@ -73,8 +73,8 @@ impl Warehouse {
 
     async fn missing(&self, items: Vec<Item>) -> Result<Vec<Item>, CommandError> {
         self.stock(&|_| {}).missing(items).await.map_err(|error| match error.trouble {
-            Trouble::NotFound => CommandError::new(ErrorKind::Usage, error)
-                .hint(format!("artifacts.delivery.bucket names it; is it there? {}", self.address)),
+            Trouble::NotFound | Trouble::Invalid => CommandError::new(ErrorKind::Usage, error)
+                .hint("make it, or name another one in artifacts.delivery.bucket; its region is there, too"),
             _ => cloud_error(error),
         })
     }

@@ -29,6 +29,9 @@ pub struct Item {
 
 /// Where files lie by their hashes.
 pub trait Shelf: Send + Sync {
+    /// Fails where there is no such place, or it cannot be reached.
+    fn open(&self) -> Call<'_, ()>;
+
     /// Whether a file is there, and is what its name says.
     fn has<'a>(&'a self, item: &'a Item) -> Call<'a, bool>;
 
@@ -86,6 +89,10 @@ impl Stock<'_> {
     /// # Errors
     /// [`CloudError`] when the bucket does not say.
     pub async fn missing(&self, items: Vec<Item>) -> Result<Vec<Item>, CloudError> {
+        if items.is_empty() {
+            return Ok(items);
+        }
+        self.shelf.open().await?;
         let looks = items.into_iter().map(async |item| {
             let there = self.shelf.has(&item).await?;
             Ok((!there).then_some(item))
@@ -145,6 +152,10 @@ mod tests {
     }
 
     impl Shelf for Fake {
+        fn open(&self) -> Call<'_, ()> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
         fn has<'a>(&'a self, item: &'a Item) -> Call<'a, bool> {
             let there = self.there.lock().unwrap().get(&item.sha256) == Some(&item.name);
             Box::pin(async move { Ok(there) })

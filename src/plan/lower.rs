@@ -89,7 +89,12 @@ pub fn runs_on_host(action: &Action) -> bool {
 /// Lowers the host actions of a step; the result is in the same order.
 pub fn lower<E>(actions: &[Planned], os: OsFamily, resolve: &Resolve<'_, E>) -> Result<Vec<Op>, E> {
     let mut ops = Vec::new();
-    if actions.iter().any(|planned| matches!(planned.action, Action::FetchObject { .. })) {
+    let is_object = |planned: &Planned| matches!(planned.action, Action::FetchObject { .. });
+    let is_fetched = |planned: &Planned| matches!(planned.action, Action::Fetch { .. });
+    if actions.iter().any(|planned| is_object(planned) || is_fetched(planned)) {
+        ops.push(has_curl(os));
+    }
+    if actions.iter().any(is_object) {
         ops.extend([store(), bucket_script()]);
     }
     for planned in actions {
@@ -314,6 +319,18 @@ fn fetch(name: &str, sha256: &str, bring: impl FnOnce(&str) -> Vec<String>) -> V
     ]
 }
 
+/// Fetching comes before packages, and not every image has it.
+fn has_curl(os: OsFamily) -> Op {
+    let install = match os {
+        OsFamily::Debian => {
+            "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends curl ca-certificates"
+        }
+        OsFamily::RedHat => "dnf install -y -q curl",
+    };
+    let script = format!("command -v curl >/dev/null || {{ {install}; }}");
+    run(["sh", "-c", &script], "artifacts are fetched with it")
+}
+
 fn store() -> Op {
     Op::Directory { path: ARTIFACT_STORE.to_owned(), mode: 0o700 }
 }
@@ -364,10 +381,11 @@ mod tests {
         };
         let a = crate::digest::Digest::of(b"a").to_string();
         let said: Vec<String> = ops.iter().map(words).collect();
-        assert_eq!(said[..2], ["Directory".to_owned(), format!("write {FROM_BUCKET}")]);
+        assert!(said[0].starts_with("sh -c command -v curl >/dev/null || { apt-get update"), "{}", said[0]);
+        assert_eq!(said[1..3], ["Directory".to_owned(), format!("write {FROM_BUCKET}")]);
         let store = ARTIFACT_STORE;
         assert_eq!(
-            said[2..6],
+            said[3..7],
             [
                 "Directory".to_owned(),
                 format!(

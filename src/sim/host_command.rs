@@ -211,7 +211,7 @@ fn shell(world: &mut World, name: &HostName, script: &str) -> Option<CommandResu
         }
         return Some(done(false));
     }
-    if script.contains("sha256sum -c") {
+    if script.contains("sha256sum -c") || script.starts_with("command -v curl") {
         return Some(done(false));
     }
     if script.contains("tasks kill") || script.contains("containerd-shim") {

@@ -1,7 +1,8 @@
 #!/bin/sh
 # from-bucket.sh REGION DOMAIN BUCKET KEY FILE: fetches an object of S3 as this machine, by its role.
 #
-# The request is signed here (Signature Version 4, in the query). curl signs for S3 from 7.86 on; Ubuntu 22.04 has 7.81.
+# The request is signed here (Signature Version 4, in the query): the curl of Ubuntu 22.04 signs host and date and nothing
+# else, and S3 wants the session's token signed, too.
 set -eu
 region=$1 domain=$2 bucket=$3 key=$4 file=$5
 # Seconds that a request is good for, repetitions included.

@@ -36,6 +36,25 @@ impl Artifacts {
         Artifacts { client: client!(aws_sdk_s3, config), place: place.clone() }
     }
 
+    /// Whether there is such a bucket. Of an object in none it is only said that it is missing.
+    async fn find_bucket(&self) -> Result<(), CloudError> {
+        let ArtifactBucket { name, region, .. } = &self.place;
+        match self.client.head_bucket().bucket(name).send().await {
+            Err(SdkError::ServiceError(error)) => match error.raw().status().as_u16() {
+                404 => Err(refused(Trouble::NotFound, "NoSuchBucket", format!("there is no bucket {name}"))),
+                // It says where it is in place of being it.
+                301 => Err(refused(
+                    Trouble::Invalid,
+                    "PermanentRedirect",
+                    format!("bucket {name} is not in {region}"),
+                )),
+                403 => Err(self.denied()),
+                _ => Err(SdkError::ServiceError(error)).named("s3:ListBucket").map(|_: ()| ()),
+            },
+            answer => answer.named("s3:ListBucket").map(drop),
+        }
+    }
+
     /// A file that somebody else has put there, unchecked, counts as missing.
     async fn find(&self, item: &Item) -> Result<bool, CloudError> {
         let key = self.place.key(item.sha256.as_str());
@@ -55,12 +74,7 @@ impl Artifacts {
 
     /// Who may not list a bucket is not told that an object is missing either.
     fn denied(&self) -> CloudError {
-        CloudError {
-            trouble: Trouble::Denied,
-            call: "s3:GetObject, s3:ListBucket",
-            code: "Forbidden".to_owned(),
-            message: format!("on bucket {}", self.place.name),
-        }
+        refused(Trouble::Denied, "Forbidden", format!("bucket {}", self.place.name))
     }
 
     async fn send(&self, item: &Item) -> Result<(), CloudError> {
@@ -84,6 +98,11 @@ impl Artifacts {
     }
 }
 
+/// What looking takes.
+fn refused(trouble: Trouble, code: &str, message: String) -> CloudError {
+    CloudError { trouble, call: "s3:GetObject, s3:ListBucket", code: code.to_owned(), message }
+}
+
 /// As S3 writes hashes.
 fn checksum(item: &Item) -> String {
     // invariant: a SHA-256 is 64 hexadecimal digits
@@ -91,6 +110,10 @@ fn checksum(item: &Item) -> String {
 }
 
 impl Shelf for Artifacts {
+    fn open(&self) -> Call<'_, ()> {
+        Box::pin(self.find_bucket())
+    }
+
     fn has<'a>(&'a self, item: &'a Item) -> Call<'a, bool> {
         Box::pin(self.find(item))
     }

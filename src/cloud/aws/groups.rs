@@ -86,21 +86,50 @@ impl AwsCloud {
         self.revoke(id, ingress, egress).await
     }
 
+    /// All at once; where one has gone already EC2 refuses all, and each is taken away alone.
     async fn revoke(
         &self,
         id: &str,
         ingress: Vec<IpPermission>,
         egress: Vec<IpPermission>,
     ) -> Result<(), CloudError> {
-        for permission in ingress {
-            let request = self.ec2.revoke_security_group_ingress().group_id(id).ip_permissions(permission);
-            request.send().await.named("ec2:RevokeSecurityGroupIngress").unless(&[Trouble::NotFound])?;
+        match self.revoke_ingress(id, &ingress).await {
+            Err(error) if error.trouble == Trouble::NotFound => {
+                for permission in &ingress {
+                    let gone = self.revoke_ingress(id, std::slice::from_ref(permission)).await;
+                    gone.unless(&[Trouble::NotFound])?;
+                }
+            }
+            revoked => revoked?,
         }
-        for permission in egress {
-            let request = self.ec2.revoke_security_group_egress().group_id(id).ip_permissions(permission);
-            request.send().await.named("ec2:RevokeSecurityGroupEgress").unless(&[Trouble::NotFound])?;
+        match self.revoke_egress(id, &egress).await {
+            Err(error) if error.trouble == Trouble::NotFound => {
+                for permission in &egress {
+                    let gone = self.revoke_egress(id, std::slice::from_ref(permission)).await;
+                    gone.unless(&[Trouble::NotFound])?;
+                }
+                Ok(())
+            }
+            revoked => revoked,
         }
-        Ok(())
+    }
+
+    async fn revoke_ingress(&self, id: &str, permissions: &[IpPermission]) -> Result<(), CloudError> {
+        if permissions.is_empty() {
+            return Ok(());
+        }
+        let request = self.ec2.revoke_security_group_ingress().group_id(id);
+        let request = request.set_ip_permissions(Some(permissions.to_vec()));
+        request.send().await.named("ec2:RevokeSecurityGroupIngress").map(drop)
+    }
+
+    async fn revoke_egress(&self, id: &str, permissions: &[IpPermission]) -> Result<(), CloudError> {
+        if permissions.is_empty() {
+            return Ok(());
+        }
+        let request = self.ec2.revoke_security_group_egress().group_id(id);
+        let request = request.set_ip_permissions(Some(permissions.to_vec()));
+        request.send().await.named("ec2:RevokeSecurityGroupEgress").map(drop)
     }
 
     /// Takes every rule away, whoever made it: groups that name each other could not go.

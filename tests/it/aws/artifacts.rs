@@ -112,9 +112,16 @@ async fn files_are_brought_once_whatever_calls_meet_and_are_what_their_names_say
     let gone = Item { path: directory.0.join("gone"), ..items[1].clone() };
     let error = stock.bring(&[gone]).await.unwrap_err();
     assert!(error.source.message.contains("gone"), "{error:?}");
-    cloud.proxy.set(|settings| settings.denied = ["s3:HeadObject".to_owned()].into());
-    let error = stock.missing(items).await.unwrap_err();
-    assert!(error.to_string().contains("s3:ListBucket"), "{error}");
+    for denied in ["s3:HeadObject", "s3:HeadBucket"] {
+        cloud.proxy.set(|settings| settings.denied = [denied.to_owned()].into());
+        let error = stock.missing(items.clone()).await.unwrap_err();
+        assert!(error.to_string().contains("s3:GetObject, s3:ListBucket"), "{error}");
+    }
+    cloud.proxy.set(|settings| settings.denied = Default::default());
+    let nowhere = ArtifactBucket { name: "artifacts-nowhere".to_owned(), ..place };
+    let shelf = Artifacts::with(&nowhere, &sdk_config(&cloud));
+    let error = Stock { shelf: &shelf, ..stock }.missing(items).await.unwrap_err();
+    assert!(error.to_string().contains("there is no bucket artifacts-nowhere"), "{error}");
 }
 
 /// What answers as the metadata service of a machine with a role.
@@ -185,7 +192,7 @@ impl Machine {
     /// The stage's own command, with the paths of this machine.
     fn fetch(&self, endpoint: &str) -> Output {
         let argv = self.ops.iter().find_map(|op| match op {
-            Op::Run { command, .. } => Some(&command.argv),
+            Op::Run { command, .. } if command.argv[1].ends_with("/from-bucket.sh") => Some(&command.argv),
             _ => None,
         });
         let [shell, _, rest @ .., _] = argv.unwrap().as_slice() else { panic!() };
