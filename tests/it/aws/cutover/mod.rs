@@ -1,6 +1,7 @@
 //! A migration as an operator runs it: the real commands, records in moto's Route 53 behind the proxy, a name server that
 //! answers by them, and two services on loopback that stand for the balancers of two clusters.
 
+mod blues;
 mod faults;
 mod stage;
 mod teardown;

@@ -14,8 +14,8 @@ use crate::emulator::dns::Authority;
 use crate::emulator::dns::route53::{self, Leads, Record};
 use crate::emulator::fixtures;
 
-const BLUE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const GREEN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+pub const BLUE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+pub const GREEN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const NAME: &str = "shop.example.org";
 /// Whatever is waited for comes within it, or does not come.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -66,6 +66,14 @@ impl Service {
     pub fn mend_it(&self) {
         self.is_broken.store(false, Ordering::SeqCst);
     }
+}
+
+/// How the sides are written in the file, where the name leads, and which addresses stand for balancers.
+pub struct Sides {
+    pub blue: String,
+    pub green: String,
+    pub leads: Leads,
+    pub balancers: BTreeMap<String, Ipv4Addr>,
 }
 
 pub struct Stage {
@@ -121,8 +129,23 @@ impl Drop for Running {
 }
 
 impl Stage {
-    /// None where there is no emulator. `more`: of the migration's file.
+    /// Both sides by their addresses. None where there is no emulator. `more`: of the migration's file.
     pub async fn new(name: &str, more: &str) -> Option<Stage> {
+        Stage::with(name, more, async |_, _| Sides {
+            blue: format!("addresses: [{BLUE}]"),
+            green: format!("addresses: [{GREEN}]"),
+            leads: Leads::Values { ttl: 1, values: vec![BLUE.to_string()] },
+            balancers: BTreeMap::new(),
+        })
+        .await
+    }
+
+    /// With what somebody makes in the account for clients that use this port.
+    pub async fn with(
+        name: &str,
+        more: &str,
+        sides: impl AsyncFnOnce(&crate::emulator::client::Client, u16) -> Sides,
+    ) -> Option<Stage> {
         let cloud = Cloud::start()?;
         let zone = fixtures::zone(&cloud.moto, name).await;
         let home = std::env::temp_dir().join(format!("keelwright-cutover-{}-{name}", std::process::id()));
@@ -136,17 +159,18 @@ impl Stage {
         };
         let blue = Service::start(SocketAddr::from((BLUE, port)));
         let green = Service::start(SocketAddr::from((GREEN, port)));
-        let record = leads_to(BLUE);
+        let Sides { blue: old, green: new, leads, balancers } = sides(&cloud.moto, port).await;
+        let record = Record { leads, ..leads_to(BLUE) };
         route53::change(&cloud.moto, &zone, &[("CREATE", &record)]).await.ok();
-        let names = Authority::start(&cloud.moto, &zone, "example.org", BTreeMap::new(), 1).await;
+        let names = Authority::start(&cloud.moto, &zone, "example.org", balancers, 1).await;
         let file = format!(
             "apiVersion: keelwright.dev/v1
 kind: Migration
 metadata: {{name: shop}}
 aws: {{region: eu-central-1}}
 names: [{{name: {NAME}, hostedZone: {zone}}}]
-blue: {{balancer: {{addresses: [{BLUE}]}}}}
-green: {{balancer: {{addresses: [{GREEN}]}}}}
+blue: {{balancer: {{{old}}}}}
+green: {{balancer: {{{new}}}}}
 resolvers: [\"{}\"]
 probes: [{{name: page, type: http, port: {port}}}]
 schedule: [{{green: 25%, soak: 4s}}, {{green: 100%, soak: 4s}}]
