@@ -28,6 +28,8 @@ pub(super) struct Awkward {
     pub unseen: u32,
     /// What is made goes at once, as an instance does whose disk's key may not be used.
     pub stillborn: bool,
+    /// How long each change takes.
+    pub slow: Duration,
     /// The call, counted from the first, at which its caller dies.
     pub dies_at: Option<usize>,
 }
@@ -115,6 +117,9 @@ impl FakeCloud {
         world.mutations += usize::from(mutates);
         let call = world.calls;
         drop(world);
+        if mutates {
+            *self.time.lock().unwrap() += self.awkwardness().slow;
+        }
         let mut awkward = self.dice();
         let (Awkward { throttled, lost_before, lost_after, dies_at, .. }, rng) = (awkward.0, &mut awkward.1);
         let mut happens = |percent: u32| rng.random_range(0..100) < percent;

@@ -73,62 +73,44 @@ impl AwsCloud {
         let missing = |from: &BTreeSet<Rule>, to: &BTreeSet<Rule>| -> Result<Vec<IpPermission>, CloudError> {
             to.difference(from).map(|rule| permission(rule, ids)).collect()
         };
-        // One call for each rule: one that is there already would make EC2 refuse all of a call.
-        for permission in missing(&from.ingress, &to.ingress)? {
-            let request = self.ec2.authorize_security_group_ingress().group_id(id).ip_permissions(permission);
-            request.send().await.named("ec2:AuthorizeSecurityGroupIngress").unless(&[Trouble::Exists])?;
-        }
-        for permission in missing(&from.egress, &to.egress)? {
-            let request = self.ec2.authorize_security_group_egress().group_id(id).ip_permissions(permission);
-            request.send().await.named("ec2:AuthorizeSecurityGroupEgress").unless(&[Trouble::Exists])?;
-        }
+        let (ingress, egress) = (missing(&from.ingress, &to.ingress)?, missing(&from.egress, &to.egress)?);
+        at_once(Trouble::Exists, &ingress, |some| self.authorize_ingress(id, some)).await?;
+        at_once(Trouble::Exists, &egress, |some| self.authorize_egress(id, some)).await?;
         let (ingress, egress) = (missing(&to.ingress, &from.ingress)?, missing(&to.egress, &from.egress)?);
         self.revoke(id, ingress, egress).await
     }
 
-    /// All at once; where one has gone already EC2 refuses all, and each is taken away alone.
     async fn revoke(
         &self,
         id: &str,
         ingress: Vec<IpPermission>,
         egress: Vec<IpPermission>,
     ) -> Result<(), CloudError> {
-        match self.revoke_ingress(id, &ingress).await {
-            Err(error) if error.trouble == Trouble::NotFound => {
-                for permission in &ingress {
-                    let gone = self.revoke_ingress(id, std::slice::from_ref(permission)).await;
-                    gone.unless(&[Trouble::NotFound])?;
-                }
-            }
-            revoked => revoked?,
-        }
-        match self.revoke_egress(id, &egress).await {
-            Err(error) if error.trouble == Trouble::NotFound => {
-                for permission in &egress {
-                    let gone = self.revoke_egress(id, std::slice::from_ref(permission)).await;
-                    gone.unless(&[Trouble::NotFound])?;
-                }
-                Ok(())
-            }
-            revoked => revoked,
-        }
+        at_once(Trouble::NotFound, &ingress, |some| self.revoke_ingress(id, some)).await?;
+        at_once(Trouble::NotFound, &egress, |some| self.revoke_egress(id, some)).await
     }
 
-    async fn revoke_ingress(&self, id: &str, permissions: &[IpPermission]) -> Result<(), CloudError> {
-        if permissions.is_empty() {
-            return Ok(());
-        }
+    async fn authorize_ingress(&self, id: &str, permissions: Vec<IpPermission>) -> Result<(), CloudError> {
+        let request = self.ec2.authorize_security_group_ingress().group_id(id);
+        let request = request.set_ip_permissions(Some(permissions));
+        request.send().await.named("ec2:AuthorizeSecurityGroupIngress").map(drop)
+    }
+
+    async fn authorize_egress(&self, id: &str, permissions: Vec<IpPermission>) -> Result<(), CloudError> {
+        let request = self.ec2.authorize_security_group_egress().group_id(id);
+        let request = request.set_ip_permissions(Some(permissions));
+        request.send().await.named("ec2:AuthorizeSecurityGroupEgress").map(drop)
+    }
+
+    async fn revoke_ingress(&self, id: &str, permissions: Vec<IpPermission>) -> Result<(), CloudError> {
         let request = self.ec2.revoke_security_group_ingress().group_id(id);
-        let request = request.set_ip_permissions(Some(permissions.to_vec()));
+        let request = request.set_ip_permissions(Some(permissions));
         request.send().await.named("ec2:RevokeSecurityGroupIngress").map(drop)
     }
 
-    async fn revoke_egress(&self, id: &str, permissions: &[IpPermission]) -> Result<(), CloudError> {
-        if permissions.is_empty() {
-            return Ok(());
-        }
+    async fn revoke_egress(&self, id: &str, permissions: Vec<IpPermission>) -> Result<(), CloudError> {
         let request = self.ec2.revoke_security_group_egress().group_id(id);
-        let request = request.set_ip_permissions(Some(permissions.to_vec()));
+        let request = request.set_ip_permissions(Some(permissions));
         request.send().await.named("ec2:RevokeSecurityGroupEgress").map(drop)
     }
 
@@ -150,6 +132,25 @@ impl AwsCloud {
         let gone = self.ec2.delete_security_group().group_id(id).send().await;
         gone.named("ec2:DeleteSecurityGroup").unless(&[Trouble::NotFound])
     }
+}
+
+/// All rules in one call. EC2 refuses all of them for one that is as it should be already; then each is a call of its own.
+async fn at_once<F: Future<Output = Result<(), CloudError>>>(
+    harmless: Trouble,
+    permissions: &[IpPermission],
+    call: impl Fn(Vec<IpPermission>) -> F,
+) -> Result<(), CloudError> {
+    if permissions.is_empty() {
+        return Ok(());
+    }
+    match call(permissions.to_vec()).await {
+        Err(error) if error.trouble == harmless => {}
+        answer => return answer,
+    }
+    for permission in permissions {
+        call(vec![permission.clone()]).await.unless(&[harmless])?;
+    }
+    Ok(())
 }
 
 /// The rules in EC2's permissions, one for each peer.

@@ -89,6 +89,7 @@ fn makes_changes_and_destroys_whatever_the_cloud_does() {
             lost_after: 10,
             unseen: 6,
             stillborn: false,
+            slow: Duration::ZERO,
             dies_at: (seed % 2 == 0).then_some(usize::try_from(seed % 331).unwrap() + 1),
         };
         let states = [state_of(&example()), state_of(&changed()), DesiredState::new()];
@@ -126,6 +127,17 @@ fn somebody_elses_change_is_undone_and_nothing_else_touched() {
     let before = cloud.world().mutations;
     assert_eq!(once(&cloud, &state_of(&example()), 1), Some(1));
     assert_eq!(cloud.world().mutations, before + 1);
+}
+
+/// AWS, seed 230: all rules of a group were there, and the step had failed because they took so long.
+#[test]
+fn what_is_as_wanted_at_last_is_no_failure_however_long_it_took() {
+    let cloud = FakeCloud::new();
+    converge(&cloud, &state_of(&example()), 1);
+    let slow = Pace::default().readiness + Duration::from_secs(1);
+    cloud.become_awkward(Awkward { slow, ..Awkward::default() }, 1);
+    assert_eq!(once(&cloud, &state_of(&changed()), 1), Some(6));
+    assert_eq!(once(&cloud, &state_of(&changed()), 1), Some(0));
 }
 
 #[test]
