@@ -26,6 +26,16 @@ need_rust() {
   fi
 }
 
+# Says beforehand what would end as "No space left on device" in the middle.
+need_space() { # GIB
+  mkdir -p "$KEELWRIGHT_CACHE"
+  local free
+  free=$(df --output=avail -B 1G "$KEELWRIGHT_CACHE" | tail -n 1)
+  [ "$free" -ge "$1" ] && return 0
+  echo "Error: $((free)) GiB are free in $KEELWRIGHT_CACHE, and machines of the lab take up to $1: make room, or set KEELWRIGHT_CACHE to where there is" >&2
+  exit 1
+}
+
 # What building and testing the crate needs.
 need_build() {
   need_packages build-essential ca-certificates

@@ -115,6 +115,17 @@ pub struct Replacement {
     pub green: Vec<BalancerTarget>,
 }
 
+impl Replacement {
+    /// With what is known of the same group from another time.
+    pub fn join(&mut self, other: &Replacement) {
+        for (own, others) in [(&mut self.own, &other.own), (&mut self.green, &other.green)] {
+            own.extend(others.iter().cloned());
+            own.sort();
+            own.dedup();
+        }
+    }
+}
+
 /// What is behind the names, beside their records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -80,6 +80,23 @@ pub async fn survey(
     Ok(surveyed)
 }
 
+/// What [`super::check::take_over_targets`] needs, and no more: machines come and go while a migration goes on.
+///
+/// # Errors
+/// [`SurveyError`] when the account cannot be asked.
+pub async fn look_at_targets(
+    blue: &BalancerFacts,
+    green: &BalancerFacts,
+    balancers: &dyn Balancers,
+) -> Result<Surveyed, SurveyError> {
+    let (groups, machines, rules) = look_behind(Side::Green, Some(green), balancers).await?;
+    let balancer = Some(green.clone());
+    let green = SideFacts { balancer, groups, machines, rules, ..SideFacts::default() };
+    let blue = SideFacts { balancer: Some(blue.clone()), ..SideFacts::default() };
+    let peered = look_at_peerings(balancers, &blue, &green).await?;
+    Ok(Surveyed { blue, green, peered, ..Surveyed::default() })
+}
+
 async fn look_at_zones(
     migration: &Migration,
     dns: &dyn Dns,

@@ -44,7 +44,7 @@ pub struct ApplyArgs {
     #[arg(long, value_enum, default_value = "human")]
     pub(super) output: OutputFormat,
     #[command(flatten)]
-    sides: SideArgs,
+    pub(super) sides: SideArgs,
 }
 
 /// Runs the command.
@@ -56,7 +56,7 @@ pub(super) fn run(args: &ApplyArgs) -> Result<ExitCode, CommandError> {
     // What was said to a run that has ended is not said to this one.
     place.say(Said { back: false, ..place.said() })?;
     let site = MigrationSite::connect(migration, place)?;
-    if make::is_wanted(&site)? {
+    if make::is_wanted(&site, &args.sides)? {
         make::run(&site, args)?;
     }
     let seen = site.survey()?;

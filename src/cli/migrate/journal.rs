@@ -10,7 +10,8 @@ use crate::state::Journal;
 /// One event and its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// Seconds since 1970.
+    /// Seconds since 1970. Events have an `at` of their own.
+    #[serde(rename = "time")]
     pub at: i64,
     #[serde(flatten)]
     pub event: MigrationEvent,

@@ -1,8 +1,10 @@
 //! Green, where it is not there yet: made before anything is moved.
 
 use super::apply::ApplyArgs;
+use super::journal;
+use super::programs::{has_steps, own, start};
+use super::sides::SideArgs;
 use super::site::MigrationSite;
-use super::teardown::start;
 use crate::cli::apply::block_on;
 use crate::cli::{CommandError, ErrorKind};
 use crate::cloud::aws::migration::eks::{EksEvent, EksPace};
@@ -11,14 +13,21 @@ use crate::inventory::MakeGreen;
 use crate::migrate::ports::Balancers as _;
 use crate::state::files;
 
-/// Whether green has to be made: its balancer is not there.
-pub(super) fn is_wanted(site: &MigrationSite) -> Result<bool, CommandError> {
-    if site.migration.make.is_none() {
+/// Whether green has to be made: before anything has moved, its cluster of EKS has no balancer yet, or its inventory
+/// has something to do.
+pub(super) fn is_wanted(site: &MigrationSite, sides: &SideArgs) -> Result<bool, CommandError> {
+    let Some(make) = &site.migration.make else { return Ok(false) };
+    if !journal::read(&site.place)?.is_empty() {
         return Ok(false);
     }
-    let found = block_on(site.aws.find(&site.migration.green.balancer))?;
-    let found = found.map_err(|error| CommandError::new(ErrorKind::Unreachable, error))?;
-    Ok(found.is_none())
+    match make {
+        MakeGreen::Inventory { inventory } => has_steps(&own("plan", inventory, sides)?),
+        MakeGreen::Eks(_) => {
+            let found = block_on(site.aws.find(&site.migration.green.balancer))?;
+            let found = found.map_err(|error| CommandError::new(ErrorKind::Unreachable, error))?;
+            Ok(found.is_none())
+        }
+    }
 }
 
 /// Makes it, as far as it is not there.
@@ -26,13 +35,7 @@ pub(super) fn run(site: &MigrationSite, args: &ApplyArgs) -> Result<(), CommandE
     match &site.migration.make {
         None => Ok(()),
         Some(MakeGreen::Inventory { inventory }) => {
-            let own = std::env::current_exe().map_err(|error| CommandError::new(ErrorKind::Failed, error))?;
-            let mut command = vec![
-                own.to_string_lossy().into_owned(),
-                "apply".to_owned(),
-                "-i".to_owned(),
-                inventory.to_string(),
-            ];
+            let mut command = own("apply", inventory, &args.sides)?;
             command.extend(args.yes.then(|| "--yes".to_owned()));
             start(&command)
         }

@@ -9,6 +9,7 @@ mod make;
 mod nodes;
 mod place;
 mod plan;
+mod programs;
 mod report;
 mod sides;
 mod site;

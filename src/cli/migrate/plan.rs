@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use camino::Utf8PathBuf;
 
 use super::FileArgs;
+use super::sides::SideArgs;
 use super::site::MigrationSite;
 use crate::cli::view::OutputFormat;
 use crate::cli::{CommandError, ErrorKind};
@@ -28,13 +29,15 @@ pub struct PlanArgs {
     /// Print the plan as JSON
     #[arg(long, value_enum, default_value = "human")]
     output: OutputFormat,
+    #[command(flatten)]
+    sides: SideArgs,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &PlanArgs) -> Result<ExitCode, CommandError> {
     let (migration, place) = args.file.load()?;
     let site = MigrationSite::connect(migration, place)?;
-    if super::make::is_wanted(&site)? {
+    if super::make::is_wanted(&site, &args.sides)? {
         println!("green is not there yet: it is made first, and the rest is planned then");
         return Ok(if args.check { ErrorKind::Pending.exit_code() } else { ExitCode::SUCCESS });
     }

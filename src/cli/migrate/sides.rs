@@ -25,6 +25,19 @@ pub(super) struct SideArgs {
     ssh: SshArgs,
 }
 
+impl SideArgs {
+    /// As they are given to another command of keelwright.
+    pub fn words(&self) -> Vec<String> {
+        let SshArgs { ssh_trust_on_first_use, sudo_password_file } = &self.ssh;
+        let mut words = Vec::new();
+        for (flag, path) in [("--identity", &self.identity), ("--sudo-password-file", sudo_password_file)] {
+            words.extend(path.iter().flat_map(|path| [flag.to_owned(), path.to_string()]));
+        }
+        words.extend(ssh_trust_on_first_use.then(|| "--ssh-trust-on-first-use".to_owned()));
+        words
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("the migration names no kubeconfig and no inventory of {0}")]
 struct NoWay(&'static str);

@@ -121,11 +121,14 @@ impl MigrationSite {
         let mut replacements = Vec::new();
         let wanted = self.migration.take_over.as_ref().map(|_| take_over_targets(seen)).unwrap_or_default();
         for (group, green) in wanted {
-            let there = seen.blue.targets_of(&group).to_vec();
-            let now = there.into_iter().filter(|(_, health)| *health != Health::Draining);
             let before = remembered.iter().find(|known| known.group == group);
             let mut own: Vec<BalancerTarget> = before.map(|known| known.own.clone()).unwrap_or_default();
-            own.extend(now.map(|(target, _)| target).filter(|target| !green.contains(target)));
+            let is_greens = |target: &BalancerTarget| {
+                green.contains(target) || before.is_some_and(|known| known.green.contains(target))
+            };
+            let there = seen.blue.targets_of(&group).to_vec();
+            let now = there.into_iter().filter(|(_, health)| *health != Health::Draining);
+            own.extend(now.map(|(target, _)| target).filter(|target| !is_greens(target)));
             own.sort();
             own.dedup();
             replacements.push(Replacement { group, own, green });

@@ -1,9 +1,11 @@
 //! The end of the old cluster, by those who made it: their plan is shown first, and nothing goes without its
 //! confirmation.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use super::apply::ApplyArgs;
+use super::programs::{own, start};
+use super::sides::SideArgs;
 use super::site::MigrationSite;
 use crate::cli::{CommandError, ErrorKind};
 use crate::inventory::{Migration, TeardownBy};
@@ -15,10 +17,6 @@ const PLAN_FILE: &str = "teardown.tfplan";
 enum TeardownError {
     #[error("--confirm-teardown {given} does not name migration {migration}")]
     OtherName { given: String, migration: String },
-    #[error("{program} cannot be started")]
-    Missing { program: String, source: std::io::Error },
-    #[error("{command} ended with {status}")]
-    Failed { command: String, status: std::process::ExitStatus },
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
@@ -42,7 +40,7 @@ pub(super) fn run(args: &ApplyArgs, site: &MigrationSite) -> Result<ExitCode, Co
     if site.place.is_torn_down() {
         return Ok(ExitCode::SUCCESS);
     }
-    let steps = steps(by, site)?;
+    let steps = steps(by, site, &args.sides)?;
     start(&steps.show)?;
     if args.confirm_teardown.is_none() {
         eprintln!(
@@ -63,7 +61,7 @@ struct Steps {
     carry_out: Vec<String>,
 }
 
-fn steps(by: &TeardownBy, site: &MigrationSite) -> Result<Steps, CommandError> {
+fn steps(by: &TeardownBy, site: &MigrationSite, sides: &SideArgs) -> Result<Steps, CommandError> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     Ok(match by {
         TeardownBy::Terraform { directory } => {
@@ -83,33 +81,14 @@ fn steps(by: &TeardownBy, site: &MigrationSite) -> Result<Steps, CommandError> {
             Steps { show: words(&delete), carry_out }
         }
         TeardownBy::Reset { inventory } => {
-            let own = std::env::current_exe().map_err(failed)?;
-            let own = own.to_string_lossy().into_owned();
             let wanted = crate::cli::inventory::wanted(inventory)?;
             let verb = match wanted {
                 crate::inventory::Wanted::Hosts(_) => "reset",
                 crate::inventory::Wanted::Aws(_) => "destroy",
             };
-            let name = wanted.name().to_string();
-            Steps {
-                show: words(&[&own, "status", "-i", inventory.as_str()]),
-                carry_out: words(&[&own, verb, "-i", inventory.as_str(), "--confirm", &name]),
-            }
+            let mut carry_out = own(verb, inventory, sides)?;
+            carry_out.extend(["--confirm".to_owned(), wanted.name().to_string()]);
+            Steps { show: own("status", inventory, sides)?, carry_out }
         }
     })
-}
-
-/// Runs a program with the operator's terminal.
-pub(super) fn start(command: &[String]) -> Result<(), CommandError> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    eprintln!("+ {}", command.join(" "));
-    let status = Command::new(program).args(arguments).status().map_err(|source| {
-        failed(TeardownError::Missing { program: program.clone(), source })
-            .hint("install it, or take the old cluster away by hand")
-    })?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(failed(TeardownError::Failed { command: command.join(" "), status })
-        .hint("what it said stands above; run it again with the same command"))
 }

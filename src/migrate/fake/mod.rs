@@ -11,7 +11,7 @@ use rand::RngExt as _;
 use super::plan::{Behind, NameFacts, Replacement};
 use super::ports::{BalancerFacts, BalancerKind, BalancerTarget, CallError, TargetGroup, TargetKind};
 use super::record::Side;
-use world::World;
+use world::{Condition, World};
 
 /// The caller died: a test catches it.
 #[derive(Debug)]
@@ -34,7 +34,9 @@ pub(super) struct Fake(Mutex<World>);
 
 pub(super) const NAME: &str = "shop.example.org";
 pub(super) const ZONE: &str = "Z1";
-fn machine(side: Side, number: u8) -> BalancerTarget {
+const NETWORK: &str = "vpc-1";
+
+pub(super) fn machine(side: Side, number: u8) -> BalancerTarget {
     BalancerTarget { id: format!("i-{side}-{number}"), port: 30080, is_outside: false }
 }
 
@@ -54,7 +56,7 @@ pub(super) fn behind() -> Behind {
         kind: BalancerKind::Network,
         is_internal: false,
         is_active: true,
-        vpc: "vpc-1".into(),
+        vpc: NETWORK.into(),
         subnets: Vec::new(),
         groups: Vec::new(),
         target_groups: vec![TargetGroup {
@@ -62,7 +64,7 @@ pub(super) fn behind() -> Behind {
             port: 80,
             target_port: 30080,
             kind: TargetKind::Instance,
-            vpc: "vpc-1".into(),
+            vpc: NETWORK.into(),
             preserves_client_address: true,
             deregistration_delay: 300,
         }],
@@ -93,6 +95,21 @@ impl Fake {
     /// A caller that died may have held it.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A side gets another machine, and its balancer finds it healthy.
+    pub fn gets_machine(&self, side: Side, number: u8) {
+        let mut world = self.world();
+        let from = Condition::HealthyFrom(world.second);
+        world.targets.entry(side).or_default().push((machine(side, number), from));
+    }
+
+    /// What is behind a side's balancer, but for what goes.
+    pub fn targets(&self, side: Side) -> Vec<BalancerTarget> {
+        let stays = |(target, condition): &(BalancerTarget, Condition)| {
+            matches!(condition, Condition::HealthyFrom(_)).then(|| target.clone())
+        };
+        self.world().targets[&side].iter().filter_map(stays).collect()
     }
 
     pub fn calls(&self) -> usize {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use rand::RngExt as _;
 
 use super::world::Condition;
-use super::{Fake, NAME, group};
+use super::{Fake, NAME, NETWORK, group};
 use crate::exec::{Clock, LocalCommand, LocalCommands, LocalEnd, PortError};
 use crate::inventory::{Balancer, MetricGate, Probe};
 use crate::migrate::gates::Answer;
@@ -114,8 +114,14 @@ impl Balancers for Fake {
         Box::pin(async { Ok(None) })
     }
 
-    fn machines<'a>(&'a self, _: &'a [String]) -> Call<'a, Vec<Machine>> {
-        Box::pin(async { Ok(Vec::new()) })
+    fn machines<'a>(&'a self, ids: &'a [String]) -> Call<'a, Vec<Machine>> {
+        let machine = |id: &String| Machine {
+            id: id.clone(),
+            address: IpAddr::from([192, 0, 2, 9]),
+            vpc: NETWORK.into(),
+            groups: Vec::new(),
+        };
+        Box::pin(async move { self.call(|_| Ok(ids.iter().map(machine).collect())) })
     }
 
     fn rules<'a>(&'a self, _: &'a [String]) -> Call<'a, Vec<Rule>> {

@@ -31,7 +31,7 @@ impl Run<'_> {
         let mut to = to;
         loop {
             self.tell(MigrationEvent::GoingBack { to, why: why.clone() });
-            self.change_back(to).await?;
+            self.change_back(to, &why).await?;
             self.tell(MigrationEvent::WentBack { to });
             if to.weights().green == 0 || !self.is_still_bad().await? {
                 break;
@@ -42,8 +42,9 @@ impl Run<'_> {
         Ok(Ending::WentBack { to, why })
     }
 
-    async fn change_back(&mut self, to: Point) -> Result<(), RunError> {
-        if to.weights().blue > 0 {
+    async fn change_back(&mut self, to: Point, why: &Cause) -> Result<(), RunError> {
+        // Who only leaves comes again, and the window goes on.
+        if to.weights().blue > 0 || *why != Cause::Interrupted {
             self.undo_take_over().await?;
         }
         let back = self.way(&self.names, to);

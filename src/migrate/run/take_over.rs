@@ -6,28 +6,33 @@ use std::time::Duration;
 use super::error::RunError;
 use super::watch::{Stop, Watching};
 use super::{Run, seconds};
+use crate::migrate::check::take_over_targets;
 use crate::migrate::event::{Closed, MigrationEvent};
 use crate::migrate::plan::Replacement;
 use crate::migrate::ports::{BalancerTarget, Health};
+use crate::migrate::survey::look_at_targets;
 
 /// A balancer may take some minutes until it has asked a new target often enough.
 const HEALTHY: Duration = Duration::from_secs(10 * 60);
-/// A target keeps its connections for so long at most (the longest delay that a group may have), and a little.
 /// Between two looks at what a take-over waits for.
 const LOOK: Duration = Duration::from_secs(5);
+/// Between two looks at which machines green has.
+const MACHINES: Duration = Duration::from_secs(60);
+/// A target keeps its connections for so long at most (the longest delay that a group may have), and a little.
 const DRAINED: Duration = Duration::from_secs(3600 + 60);
 
 impl Run<'_> {
     /// The whole window.
     pub(super) async fn take_over(&mut self, quiet: u32, deadline: u32) -> Result<Option<Stop>, RunError> {
+        self.behind.replacements = self.replacements_now().await?;
         let replacements = self.behind.replacements.clone();
         // Once they are out, nobody else knows what blue's own targets were.
-        self.ports.memory.remember(&replacements).map_err(RunError::Memory)?;
+        self.remember(&replacements)?;
         for group in &replacements {
             self.register(&group.group, &group.green).await?;
         }
         for group in &replacements {
-            let enough = async |run: &Run<'_>| run.are_healthy(&group.group, &group.green).await;
+            let enough = async |run: &mut Self| run.are_healthy(&group.group, &group.green).await;
             let what = unhealthy(&group.group, &group.green);
             match self.watch_until(what, HEALTHY, true, enough).await {
                 Ok(None) => {}
@@ -39,7 +44,7 @@ impl Run<'_> {
             self.take_out(&group.group, &group.own).await?;
         }
         for group in &replacements {
-            let gone = async |run: &Run<'_>| run.are_gone(&group.group, &group.own).await;
+            let gone = async |run: &mut Self| run.are_gone(&group.group, &group.own).await;
             let what = format!("machines of blue still end their connections in {}", group.group);
             if let Some(stop) = self.watch_until(what, DRAINED, false, gone).await? {
                 return Ok(Some(stop));
@@ -52,8 +57,14 @@ impl Run<'_> {
     /// they ask green and the name only.
     async fn await_silence(&mut self, quiet: u32, deadline: u32) -> Result<Option<Stop>, RunError> {
         let began = self.ports.clock.now();
-        let silent = async |run: &Run<'_>| {
-            let lasted = run.ports.clock.now().saturating_sub(began);
+        let mut looked = began;
+        let silent = async |run: &mut Self| {
+            let now = run.ports.clock.now();
+            if now.saturating_sub(looked) >= MACHINES {
+                looked = now;
+                run.follow_green().await?;
+            }
+            let lasted = now.saturating_sub(began);
             Ok(lasted >= seconds(deadline) || (lasted >= seconds(quiet) && run.is_silent(quiet).await?))
         };
         let what = "somebody still uses blue's balancer".to_owned();
@@ -72,7 +83,7 @@ impl Run<'_> {
         what: String,
         deadline: Duration,
         blue: bool,
-        holds: impl AsyncFn(&Run<'_>) -> Result<bool, RunError>,
+        mut holds: impl AsyncFnMut(&mut Self) -> Result<bool, RunError>,
     ) -> Result<Option<Stop>, RunError> {
         let began = self.ports.clock.now();
         let mut told = false;
@@ -90,6 +101,55 @@ impl Run<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// As planned, with green's machines of this moment: the plan may be days old, and an autoscaler works.
+    async fn replacements_now(&self) -> Result<Vec<Replacement>, RunError> {
+        let mut replacements = self.behind.replacements.clone();
+        let (Some(blue), Some(green)) = (&self.behind.blue, &self.behind.green) else {
+            return Ok(replacements);
+        };
+        let balancers = self.ports.balancers;
+        let look = async || look_at_targets(blue, green, balancers).await.map_err(|error| error.source);
+        let what = "looking at the machines behind green's balancer".to_owned();
+        let seen = self.calls().patiently(what, look).await?;
+        for (group, green) in take_over_targets(&seen) {
+            if let Some(known) = replacements.iter_mut().find(|known| known.group == group) {
+                known.green = green;
+            }
+        }
+        Ok(replacements)
+    }
+
+    /// Machines that green has got since come behind blue's balancer too. Those that it has lost are unhealthy there, and
+    /// get nothing.
+    async fn follow_green(&mut self) -> Result<(), RunError> {
+        let now = self.replacements_now().await?;
+        if now == self.behind.replacements {
+            return Ok(());
+        }
+        self.remember(&now)?;
+        let before = std::mem::replace(&mut self.behind.replacements, now.clone());
+        for (group, before) in now.iter().zip(&before) {
+            let new: Vec<BalancerTarget> =
+                group.green.iter().filter(|target| !before.green.contains(target)).cloned().collect();
+            if !new.is_empty() {
+                self.register(&group.group, &new).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// With all machines of green that have ever been registered: the way back takes them out.
+    fn remember(&self, replacements: &[Replacement]) -> Result<(), RunError> {
+        let mut known = self.ports.memory.recall().map_err(RunError::Memory)?;
+        for group in replacements {
+            match known.iter_mut().find(|it| it.group == group.group) {
+                Some(it) => it.join(group),
+                None => known.push(group.clone()),
+            }
+        }
+        self.ports.memory.remember(&known).map_err(RunError::Memory)
     }
 
     /// Nobody counts: nobody knows, and the deadline decides.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::inventory::{CommandGate, Move, Probe, ProbeKind};
 use crate::migrate::event::Closed;
-use crate::migrate::fake::{Awkward, Died, Fake, ZONE, behind};
+use crate::migrate::fake::{Awkward, Died, Fake, ZONE, behind, machine, machines};
 use crate::migrate::guard;
 use crate::migrate::plan::tests::{facts, migration};
 use crate::migrate::plan::{PlanError, plan};
@@ -235,6 +235,41 @@ fn a_paused_migration_stands_still_and_goes_on() {
     assert!(!between.iter().any(|event| matches!(event, MigrationEvent::StepBegan { .. })), "{between:#?}");
     assert!(between.len() > 1000, "it watches on");
     assert_eq!(fake.world().served.failed, 0);
+}
+
+/// An autoscaler works: one comes before blue's own are taken out, one while the window is open.
+#[test]
+fn machines_that_green_gets_later_come_behind_blues_balancer_too_and_go_with_the_rest() {
+    for goes_back in [false, true] {
+        let fake = Fake::new(&names(), 11);
+        let tell = |event| match &event {
+            MigrationEvent::StepBegan { kind: StepKind::Weigh { weights }, .. } if weights.green == 50 => {
+                fake.gets_machine(Side::Green, 3);
+            }
+            MigrationEvent::TakenOut { targets, .. } if targets == &machines(Side::Blue) => {
+                fake.gets_machine(Side::Green, 4);
+                let back = Wish { back: goes_back, ..Wish::default() };
+                let now = fake.now().as_secs();
+                fake.world().wishes = vec![(now + 400, back)];
+            }
+            _ => {}
+        };
+        let wanted = wanted();
+        let plan = plan(&wanted, &[names()], &behind()).unwrap();
+        let ended =
+            futures::executor::block_on(carry_out(&wanted, &plan, ports(&fake, &tell), Pace::default(), 11));
+        match ended.unwrap() {
+            Ending::Done => {
+                let green: Vec<_> = (1..=4).map(|number| machine(Side::Green, number)).collect();
+                assert_eq!((fake.targets(Side::Blue), goes_back), (green, false));
+            }
+            Ending::WentBack { .. } => {
+                assert_eq!((fake.targets(Side::Blue), goes_back), (machines(Side::Blue), true));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(fake.world().served.failed, 0);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::migrate::ports::{BalancerFacts, BalancerTarget, Health, Machine, Rule
 use crate::migrate::record::{RecordSet, RecordType, Side, Target};
 
 /// What was seen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Surveyed {
     /// By name and type of record, for those that exist and that both sides have something for.

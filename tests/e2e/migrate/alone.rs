@@ -26,6 +26,13 @@ use crate::emulator::proxy::Delays;
 
 const SOON: Duration = Duration::from_secs(60);
 
+/// Of each cluster.
+const PAGES: [u8; 2] = [1, 2];
+
+fn page(side: Side, number: u8) -> String {
+    format!("{side}-{number}")
+}
+
 /// A cluster's page, at two places.
 struct Pages {
     places: Vec<SocketAddrV4>,
@@ -36,11 +43,11 @@ impl Pages {
     /// Each at an address of its own: moto knows targets by their addresses alone.
     async fn of(side: Side) -> Pages {
         let (mut places, mut tasks) = (Vec::new(), JoinSet::new());
-        for number in 1..=2 {
+        for number in PAGES {
             let address = Ipv4Addr::new(127, 2, side as u8, number);
             let listener = TcpListener::bind((address, 0)).await.unwrap();
             places.push(SocketAddrV4::new(address, listener.local_addr().unwrap().port()));
-            let page = format!("{side}-{number}");
+            let page = page(side, number);
             tasks.spawn(async move {
                 let mut open = JoinSet::new();
                 loop {
@@ -142,6 +149,10 @@ impl Alone {
             name: NAME.to_owned(),
             port: self.at[&Side::Blue].port(),
             balancers: self.at.iter().map(|(side, at)| (at.ip(), *side)).collect(),
+            pages: Side::BOTH
+                .into_iter()
+                .flat_map(|side| PAGES.map(|number| (page(side, number), side)))
+                .collect(),
             number: 60,
             stale: 20,
             // Longer than the take-over of a balancer lasts.

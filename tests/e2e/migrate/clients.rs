@@ -30,6 +30,8 @@ pub struct Setup {
     pub port: u16,
     /// The side of a balancer, by its address.
     pub balancers: BTreeMap<IpAddr, Side>,
+    /// Whose page is which.
+    pub pages: BTreeMap<String, Side>,
     pub number: usize,
     /// The first so many go on with an answer for as long as this, whatever its TTL.
     pub stale: usize,
@@ -179,7 +181,10 @@ impl Client {
                 let host = &self.setup.name;
                 let asked = tokio::time::timeout(PATIENCE, ask((address, self.setup.port).into(), host));
                 match asked.await.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-                    Ok(side) => call.answered = Some(side),
+                    Ok(page) => match self.setup.pages.get(page.trim()) {
+                        Some(side) => call.answered = Some(*side),
+                        None => call.error = Some(format!("{address}: whose page is this: {page:?}")),
+                    },
                     Err(error) => call.error = Some(format!("{address}: {error}")),
                 }
             }
@@ -224,8 +229,8 @@ async fn ends_within(stopped: &mut watch::Receiver<bool>, pause: Duration) -> bo
     tokio::time::timeout(pause, stopped.wait_for(|stop| *stop)).await.is_ok()
 }
 
-/// Which cluster's page is there.
-async fn ask(at: SocketAddr, host: &str) -> Result<Side, String> {
+/// The page that is there.
+async fn ask(at: SocketAddr, host: &str) -> Result<String, String> {
     let mut stream = TcpStream::connect(at).await.map_err(|error| format!("connect: {error}"))?;
     let request = format!("GET /hostname HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.map_err(|error| format!("write: {error}"))?;
@@ -237,7 +242,5 @@ async fn ask(at: SocketAddr, host: &str) -> Result<Side, String> {
     if !head.starts_with("HTTP/1.1 200 ") {
         return Err(head.lines().next().unwrap_or_default().to_owned());
     }
-    // A pod's name begins with that of its deployment, which is its cluster's here.
-    let of = |side: &Side| body.starts_with(side.as_str());
-    Side::BOTH.into_iter().find(of).ok_or_else(|| format!("whose page is this: {body:?}"))
+    Ok(body.to_owned())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ const NODE_PORT: u16 = 30080;
 const PORT: u16 = 80;
 /// Labs give it to no machine.
 const BALANCER_OCTET: u8 = 250;
-/// Aliases have a TTL of a minute, which a test would wait for at every step.
-const STYLE: Style = Style::Cname { ttl: 5 };
 const ALIAS_TTL: u32 = 60;
 /// How long a share is watched.
 pub const SOAK: Duration = Duration::from_secs(30);
@@ -44,7 +42,7 @@ metadata: {name: shop}
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: SIDE, namespace: shop}
+metadata: {name: web, namespace: shop}
 spec:
   replicas: 3
   selector: {matchLabels: {app: shop, is: good}}
@@ -71,7 +69,7 @@ spec:
 const BAD: &str = "
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: SIDE-bad, namespace: shop}
+metadata: {name: web-bad, namespace: shop}
 spec:
   replicas: 1
   selector: {matchLabels: {app: shop, is: bad}}
@@ -82,9 +80,43 @@ spec:
       - {name: web, image: AGNHOST, args: [pause]}
 ";
 
+/// What differs between stages.
+pub struct Setting {
+    pub name: &'static str,
+    /// Aliases have a TTL of a minute, which is waited for at every step.
+    pub style: Style,
+    /// Green's share in each step, in percent.
+    pub schedule: &'static [u8],
+    /// Makes the clusters, as far as they are there from the beginning.
+    pub clusters: fn(&str) -> Clusters,
+    /// Whose sealed keys commands need.
+    pub keys: Side,
+    /// More of the migration's file.
+    pub more: fn(&Clusters) -> String,
+}
+
+/// Two clusters of ours, and names that lead to balancers by CNAMEs of a few seconds.
+pub const USUAL: Setting = Setting {
+    name: "",
+    style: Style::Cname { ttl: 5 },
+    schedule: &[10, 25, 50, 75, 100],
+    clusters: both_are_ours,
+    keys: Side::Blue,
+    more: |clusters| {
+        format!(
+            "blue: {{balancer: {{name: shop-old}}, kubeconfig: {}}}
+green: {{balancer: {{name: shop-new}}, kubeconfig: {}}}
+teardown: {{simpleRecord: true}}
+",
+            clusters.blue.kubeconfig().display(),
+            clusters.green.kubeconfig().display()
+        )
+    },
+};
+
 pub struct Clusters {
     pub blue: Cluster,
-    green: Cluster,
+    pub green: Cluster,
 }
 
 impl Clusters {
@@ -105,16 +137,17 @@ pub struct Stage {
     balancers: BTreeMap<IpAddr, Side>,
     home: PathBuf,
     pub clusters: Clusters,
+    setting: Setting,
 }
 
 /// None: not here, and why is on stderr.
-pub async fn stage(name: &str) -> Option<Stage> {
+pub async fn stage(setting: Setting) -> Option<Stage> {
     if let Some(reason) = crate::lab::skip_reason().or_else(balancer::skip_reason) {
         eprintln!("skipped: {reason}");
         return None;
     }
     let cloud = Arc::new(Cloud::start()?);
-    let clusters = clusters(name);
+    let clusters = (setting.clusters)(setting.name);
     let addresses = Side::BOTH.map(|side| (side, bridge_address(clusters.of(side))));
     let mut behind = BTreeMap::new();
     for side in Side::BOTH {
@@ -125,7 +158,7 @@ pub async fn stage(name: &str) -> Option<Stage> {
         let subnet = format!("{a}.{b}.{subnet}.0/24");
         behind.insert(side, Targets::Instances { subnet, addresses: nodes.into() });
     }
-    let account = Account::open(&cloud.moto, PORT, STYLE, behind).await;
+    let account = Account::open(&cloud.moto, PORT, setting.style, behind).await;
     let names = addresses.map(|(side, address)| (account.sides[&side].dns_name.clone(), address));
     let dns = Authority::start(&cloud.moto, &account.zone, ZONE, names.into(), ALIAS_TTL).await;
     let home = clusters.blue.directory().join("operator");
@@ -138,32 +171,41 @@ pub async fn stage(name: &str) -> Option<Stage> {
     settle(&cloud, &account).await;
     let follower = Follower::start(&cloud.proxy.client(), &account, proxies, Counted::into(&cloud)).await;
     let balancers = addresses.map(|(side, address)| (IpAddr::from(address), side)).into();
-    let stage = Stage { follower, dns, account, cloud, balancers, home, clusters };
+    let stage = Stage { follower, dns, account, cloud, balancers, home, clusters, setting };
     std::fs::write(stage.home.join("migration.yaml"), stage.file()).unwrap();
     Some(stage)
 }
 
-/// Two at once, with a page in each.
-fn clusters(name: &str) -> Clusters {
+/// Machines of both labs. One after the other: they share a bundle.
+pub fn labs(name: &str) -> Clusters {
     let counts = [(Role::ControlPlane, 1), (Role::Worker, 1)];
-    // One after the other: they share a bundle.
-    let [blue, green] =
-        ["blue", "green"].map(|side| Cluster::new(&format!("{name}-{side}"), VERSION, &counts));
-    let clusters = Clusters { blue, green };
+    let [blue, green] = Side::BOTH.map(|side| Cluster::new(&format!("{name}-{side}"), VERSION, &counts));
+    Clusters { blue, green }
+}
+
+/// Two at once, with a page in each.
+fn both_are_ours(name: &str) -> Clusters {
+    let clusters = labs(name);
     std::thread::scope(|scope| {
         for side in Side::BOTH {
             let cluster = clusters.of(side);
             scope.spawn(move || {
                 cluster.apply();
-                let text =
-                    WORKLOAD.replace("SIDE", side.as_str()).replace("NODE_PORT", &NODE_PORT.to_string());
-                create(cluster, &text);
-                let deployment = format!("deployment/{side}");
-                cluster.kubectl(&["-n", "shop", "rollout", "status", &deployment, "--timeout=180s"]);
+                serve(cluster);
             });
         }
     });
     clusters
+}
+
+/// The page, until its pods are ready.
+pub fn serve(cluster: &Cluster) {
+    create(cluster, &WORKLOAD.replace("NODE_PORT", &NODE_PORT.to_string()));
+    is_rolled_out(cluster);
+}
+
+pub fn is_rolled_out(cluster: &Cluster) {
+    cluster.kubectl(&["-n", "shop", "rollout", "status", "deployment/web", "--timeout=180s"]);
 }
 
 fn create(cluster: &Cluster, text: &str) {
@@ -199,30 +241,34 @@ async fn settle(cloud: &Cloud, account: &Account) {
 impl Stage {
     /// What the program is told.
     fn file(&self) -> String {
-        let kubeconfig = |side: Side| self.clusters.of(side).kubeconfig().display().to_string();
-        let schedule: String = [10, 25, 50, 75, 100]
-            .map(|green| format!("\n  - {{green: {green}%, soak: {}s}}", SOAK.as_secs()))
-            .concat();
+        let step = |green: &u8| format!("\n  - {{green: {green}%, soak: {}s}}", SOAK.as_secs());
+        let schedule: String = self.setting.schedule.iter().map(step).collect();
         format!(
             "apiVersion: keelwright.dev/v1
 kind: Migration
 metadata: {{name: shop}}
 aws: {{region: {REGION}}}
 names: [{{name: {NAME}, hostedZone: {zone}}}]
-blue: {{balancer: {{name: shop-old}}, kubeconfig: {blue}}}
-green: {{balancer: {{name: shop-new}}, kubeconfig: {green}}}
 resolvers: [\"{resolver}\"]
 probes: [{{name: page, type: http, path: /hostname, port: {PORT}}}]
 schedule: {schedule}
 gates: {{nodesReady: true}}
 takeOver: {{quiet: 3m, deadline: 15m}}
-teardown: {{simpleRecord: true}}
-",
+{more}",
             zone = self.account.zone,
-            blue = kubeconfig(Side::Blue),
-            green = kubeconfig(Side::Green),
             resolver = self.dns.at,
+            more = (self.setting.more)(&self.clusters),
         )
+    }
+
+    /// Whose pods are which.
+    fn pages(&self) -> BTreeMap<String, Side> {
+        let names = ["-n", "shop", "get", "pods", "-o", "jsonpath={.items[*].metadata.name}"];
+        let of = |side: Side| {
+            let text = self.clusters.of(side).kubectl(&names);
+            text.split_whitespace().map(|name| (name.to_owned(), side)).collect::<Vec<_>>()
+        };
+        Side::BOTH.into_iter().flat_map(of).collect()
     }
 
     /// Two hundred, so many of whom go on with old answers.
@@ -232,6 +278,7 @@ teardown: {{simpleRecord: true}}
             name: NAME.to_owned(),
             port: PORT,
             balancers: self.balancers.clone(),
+            pages: self.pages(),
             number: 200,
             stale,
             hold: HOLD,
@@ -249,7 +296,7 @@ teardown: {{simpleRecord: true}}
 
     /// What was answered before now is used by nobody any more.
     pub async fn answers_run_out(&self) {
-        let ttl = match STYLE {
+        let ttl = match self.setting.style {
             Style::Alias => ALIAS_TTL,
             Style::Cname { ttl } => ttl,
         };
@@ -258,7 +305,7 @@ teardown: {{simpleRecord: true}}
 
     /// Of four, so a quarter of its answers fails.
     pub fn one_of_greens_pods_turns_bad(&self) {
-        create(&self.clusters.green, &BAD.replace("SIDE", Side::Green.as_str()));
+        create(&self.clusters.green, BAD);
     }
 
     /// The name's records.
@@ -268,8 +315,13 @@ teardown: {{simpleRecord: true}}
         records
     }
 
+    /// A command of `keelwright migrate` that ends soon.
+    pub fn migrate(&self, verb: &str, args: &[&str]) -> Output {
+        self.command(&["migrate", verb, "-f", "migration.yaml"]).args(args).output().unwrap()
+    }
+
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.clusters.blue.command(args);
+        let mut command = self.clusters.of(self.setting.keys).command(args);
         command.current_dir(&self.home).env("HOME", &self.home).env_remove("SSH_AUTH_SOCK");
         command.env("AWS_ENDPOINT_URL", self.cloud.proxy.url());
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
@@ -284,10 +336,12 @@ pub struct Migration {
 }
 
 impl Migration {
-    pub fn start(stage: &Stage) -> Migration {
+    /// `more`: of its arguments.
+    pub fn start(stage: &Stage, more: &[&str]) -> Migration {
         let log = stage.home.join("migrate.log");
         let file = File::create(&log).unwrap();
         let mut command = stage.command(&["migrate", "apply", "-f", "migration.yaml", "--yes"]);
+        command.args(more);
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         Migration { child: command.spawn().unwrap(), log }
     }

@@ -9,8 +9,8 @@ use crate::emulator::fixtures;
 const REGION: &str = "eu-central-1";
 
 /// A balancer with one machine behind it.
-struct Balanced {
-    arn: String,
+pub struct Balanced {
+    pub arn: String,
     dns_name: String,
     hosted_zone: String,
     machine: String,
@@ -64,14 +64,15 @@ fn alias(balanced: &Balanced) -> Leads {
     Leads::Alias { dns_name, hosted_zone }
 }
 
-/// What is planned for a blue in AWS that is called so, and is found in this way.
-async fn planned(
+/// Two balancers of AWS with a machine behind each, and those machines.
+pub async fn in_aws(
     test: &str,
     blue_name: &str,
+    more: &str,
     found: impl Fn(&Balanced) -> String,
-) -> Option<(String, [String; 2])> {
+) -> Option<(Stage, [String; 2])> {
     let mut machines = [String::new(), String::new()];
-    let stage = Stage::with(test, "takeOver: {quiet: 5m, deadline: 1h}\n", async |moto, port| {
+    let stage = Stage::with(test, more, async |moto, port| {
         let moto = &moto.in_region(REGION);
         let network = network(moto).await;
         let blue = balanced(moto, &network, blue_name, port, "31080").await;
@@ -81,6 +82,17 @@ async fn planned(
         Sides { blue: found(&blue), green: "name: prod-ingress".to_owned(), leads: alias(&blue), balancers }
     })
     .await?;
+    Some((stage, machines))
+}
+
+/// What is planned for a blue in AWS that is called so, and is found in this way.
+async fn planned(
+    test: &str,
+    blue_name: &str,
+    found: impl Fn(&Balanced) -> String,
+) -> Option<(String, [String; 2])> {
+    let more = "takeOver: {quiet: 5m, deadline: 1h}\n";
+    let (stage, machines) = in_aws(test, blue_name, more, found).await?;
     let refused = stage.run(&["plan", "--check"]);
     assert_eq!(refused.status.code(), Some(4), "targets are not healthy at once");
     assert!(text(&refused.stderr).contains("healthy"), "{}", text(&refused.stderr));

@@ -1,7 +1,11 @@
 //! What goes wrong: kills, throttling, lost answers, and somebody else at the records.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use rand::RngExt as _;
 
+use super::blues::{Balanced, in_aws};
 use super::stage::{Stage, text, until};
 use crate::emulator::proxy::{Fault, Faults, Moment};
 
@@ -109,5 +113,51 @@ async fn changes_whose_answers_are_lost_are_not_made_twice() {
     assert!(text(&applied.stderr).contains("the answer to the change was lost"), "{}", text(&applied.stderr));
     assert_eq!(stage.weights().await, [("127.0.0.3.", 100)]);
     assert_eq!(stage.proxy_count("Route53.ChangeResourceRecordSets"), 4);
+    stage.was_always_answered().await;
+}
+
+/// Of each call that there is, the first is carried out and its answer lost, the second is one too many, and the third
+/// is cut off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: make e2e"]
+async fn answers_of_every_call_are_lost_and_a_service_moves_all_the_same() {
+    let more = "takeOver: {quiet: 3m, deadline: 4m}\n";
+    let by_arn = |blue: &Balanced| format!("arn: \"{}\"", blue.arn);
+    let Some((stage, [blue, green])) = in_aws("every-call", "old", more, by_arn).await else { return };
+    until("targets are not healthy", async || {
+        (stage.run(&["plan", "--check"]).status.code() == Some(3)).then_some(())
+    })
+    .await;
+    let met: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let counted = Arc::clone(&met);
+    stage.cloud.proxy.set_faults(Faults::new(7, move |_, name, _| {
+        let mut met = counted.lock().unwrap();
+        let times = met.entry(name.to_owned()).or_default();
+        *times += 1;
+        match *times {
+            1 => Fault::LostReply,
+            2 => Fault::Throttle,
+            3 => Fault::CutBefore,
+            _ => Fault::None,
+        }
+    }));
+    let applied = stage.run(&["apply", "--yes"]);
+    assert_eq!(applied.status.code(), Some(0), "{}", text(&applied.stderr));
+    let met = met.lock().unwrap().clone();
+    for (service, calls) in [
+        ("Route53", vec!["GetHostedZone", "ListResourceRecordSets", "ChangeResourceRecordSets", "GetChange"]),
+        ("Balancing", vec!["DescribeLoadBalancers", "DescribeListeners", "DescribeTargetGroups"]),
+        ("Balancing", vec!["DescribeTargetHealth", "RegisterTargets", "DeregisterTargets"]),
+        ("Ec2", vec!["DescribeInstances", "DescribeSecurityGroups"]),
+    ] {
+        for call in calls {
+            let name = format!("{service}.{call}");
+            assert!(met.contains_key(&name), "{name} was not met: {met:?}");
+        }
+    }
+    eprintln!("{} kinds of calls: {met:?}", met.len());
+    assert!(text(&applied.stderr).contains(&green), "{blue} {green}: {}", text(&applied.stderr));
+    let records = stage.records().await;
+    assert_eq!(records.len(), 1, "{records:?}");
     stage.was_always_answered().await;
 }

@@ -43,6 +43,12 @@ async fn a_name_moves_by_the_schedule_and_a_second_run_has_nothing_to_do() {
     roxmltree::Document::parse(&stage.read("report.svg")).unwrap();
     let status = stage.run(&["status"]);
     assert!(text(&status.stdout).contains("nothing is left to do"), "{}", text(&status.stdout));
+    let status = stage.run(&["status", "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["left"], serde_json::json!({"steps": 0, "next": null}), "{status}");
+    assert_eq!(status["names"][0]["at"], serde_json::json!({"only": "green"}), "{status}");
+    assert_eq!((&status["isRunning"], &status["isPaused"]), (&false.into(), &false.into()));
+    assert_eq!((&status["last"]["event"], &status["seen"]["event"]), (&"ended".into(), &"seen".into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -185,7 +185,10 @@ gates: {{samples: 3, window: 10s}}
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keelwright"));
         command.arg("migrate").args(args).current_dir(&self.home).env_clear();
-        command.env("HOME", &self.home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let own = std::iter::once(self.home.join("bin"));
+        let path = std::env::join_paths(own.chain(std::env::split_paths(&path))).unwrap();
+        command.env("HOME", &self.home).env("PATH", path);
         command.env("AWS_ENDPOINT_URL", self.cloud.proxy.url());
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
         command.stdin(Stdio::null());
@@ -208,6 +211,16 @@ gates: {{samples: 3, window: 10s}}
             }
         });
         Running { child: Mutex::new(child), said, reader: Some(reader) }
+    }
+
+    /// A program of this name for what is run here.
+    pub fn install(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = self.home.join("bin");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(name), script).unwrap();
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(directory.join(name), executable).unwrap();
     }
 
     pub fn read(&self, name: &str) -> String {

@@ -1,4 +1,5 @@
-//! The end of the old cluster by Terraform, with a configuration that needs no provider.
+//! The end of the old cluster: by the real Terraform with a configuration that needs no provider, and by a program in the
+//! place of kops that notes how it is called.
 
 use std::process::Command;
 
@@ -46,4 +47,30 @@ async fn the_old_cluster_goes_by_terraform_only_when_that_is_confirmed() {
     assert_eq!(there(), "");
     let done = stage.run(&["plan", "--check"]);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+}
+
+const KOPS: &str = "#!/bin/sh\necho \"$*\" >>\"$HOME/kops.called\"\ntest ! -e \"$HOME/kops.fails\"\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_old_cluster_goes_by_kops_only_when_that_is_confirmed() {
+    let more = "teardown: {kops: {cluster: old.example.org, state: 's3://acme-kops'}}\n";
+    let Some(stage) = Stage::new("kops-teardown", more).await else { return };
+    stage.install("kops", KOPS);
+    let applied = stage.run(&["apply", "--yes"]);
+    assert_eq!(applied.status.code(), Some(0), "{}", text(&applied.stderr));
+    let delete = "delete cluster --name old.example.org --state s3://acme-kops\n";
+    assert_eq!(stage.read("kops.called"), delete, "without --yes it only shows");
+    std::fs::write(stage.home.join("kops.fails"), "").unwrap();
+    let failed = stage.run(&["apply", "--yes", "--confirm-teardown", "shop"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed.stderr));
+    assert!(text(&failed.stderr).contains("kops delete cluster"), "{}", text(&failed.stderr));
+    std::fs::remove_file(stage.home.join("kops.fails")).unwrap();
+    std::fs::remove_file(stage.home.join("kops.called")).unwrap();
+    let applied = stage.run(&["apply", "--yes", "--confirm-teardown", "shop"]);
+    assert_eq!(applied.status.code(), Some(0), "{}", text(&applied.stderr));
+    let sure = delete.replace('\n', " --yes\n");
+    assert_eq!(stage.read("kops.called"), format!("{delete}{sure}"));
+    let again = stage.run(&["apply", "--yes", "--confirm-teardown", "shop"]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    assert_eq!(stage.read("kops.called"), format!("{delete}{sure}"), "what is gone is left");
 }
