@@ -44,7 +44,7 @@ prepare_for_kubeadm() {
     rm -rf /etc/kubernetes /var/lib/kubelet; mkdir -p /etc/cni/net.d
     cat >/root/kubeadm && chmod 755 /root/kubeadm; systemctl enable -q kubelet" <"$bundle/bin/kubeadm"
   on "$machine" "cat >/etc/cni/net.d/10-bench.conflist" <<CNI
-{"cniVersion":"1.0.0","name":"bench","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":true,
+{"cniVersion":"1.0.0","name":"bench","plugins":[{"type":"bridge","bridge":"cni0","isDefaultGateway":true,"ipMasq":true,
 "ipam":{"type":"host-local","ranges":[[{"subnet":"198.19.$number.0/24"}]]}}]}
 CNI
 }

@@ -1,8 +1,9 @@
 //! From an empty AWS account to a real cluster: the account is moto's, lab machines stand in for the instances that
-//! are made in it, at the addresses that were planned for them, behind a real bastion. Then a worker joins by itself
-//! with nothing but its user data, another takes its place when the group is to have other machines, and that one
-//! leaves when its group says so.
+//! are made in it, at the addresses that were planned for them, behind a real bastion. The control planes become
+//! instances of another type. Then a worker joins by itself with nothing but its user data, another takes its place when
+//! the group is to have other machines, and that one leaves when its group says so.
 
+mod power;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::time::Instant;
 use crate::emulator::census::{Kind, Thing, census};
 
 use stage::{Apply, CONTROL_PLANES, Instance, Stage, stage, until};
+
+const OTHER_TYPE: &str = "m6i.xlarge";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_an_empty_account_to_a_cluster_that_workers_join_by_themselves() {
@@ -66,6 +69,9 @@ async fn from_an_empty_account_to_a_cluster_that_workers_join_by_themselves() {
     let again = stage.command(&["plan", "--check"]).output().unwrap();
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
 
+    power::control_planes_get_another_type(&stage, OTHER_TYPE).await;
+    until("a control plane is not ready", async || (ready() == 3).then_some(())).await;
+
     let [first] = stage.workers().await.try_into().unwrap();
     let began = Instant::now();
     stage.first_boot("spare-1", &first, "198.18.252.200", "198.19.9.0/24").await;
@@ -91,7 +97,7 @@ async fn from_an_empty_account_to_a_cluster_that_workers_join_by_themselves() {
 
 /// The group is to have other machines: a new one comes and is a node before the old one goes.
 async fn another_takes_its_place(stage: &Stage, first: &str, kubectl: &dyn Fn(&str) -> String) {
-    stage.inventory(&stage.mirror, "second");
+    stage.inventory("second", OTHER_TYPE);
     let began = Instant::now();
     let mut apply = Apply::start(stage);
     let second = until("the group has no other machine", async || {

@@ -28,6 +28,18 @@ const CNI: &str = r#"{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type"
   "isGateway": true, "ipMasq": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "RANGE"}]],
   "routes": [{"dst": "0.0.0.0/0"}]}}]}"#;
 
+/// An instance's address, and its volume.
+const INSTANCE: &str = "[Unit]
+Before=containerd.service kubelet.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=ip addr replace ADDRESS/22 dev host0
+ExecStart=mount --bind /srv/etcd /var/lib/etcd
+[Install]
+WantedBy=multi-user.target
+";
+
 /// What the metadata service says to a machine, by its address.
 type Metadata = Arc<Mutex<BTreeMap<IpAddr, BTreeMap<String, String>>>>;
 
@@ -41,6 +53,8 @@ pub struct Instance {
     pub name: String,
     pub private: String,
     pub public: String,
+    pub kind: String,
+    pub state: String,
 }
 
 /// The account, the lab, and what lies between the two.
@@ -64,7 +78,8 @@ impl Stage {
         command
     }
 
-    pub fn inventory(&self, mirror: &str, label: &str) {
+    /// `label`: of the workers; `control_plane`: the type of those instances.
+    pub fn inventory(&self, label: &str, control_plane: &str) {
         let lab = self.cluster.lab.key();
         let public = Command::new("ssh-keygen").arg("-y").arg("-f").arg(&lab).output().unwrap();
         std::fs::write(self.home.join("key.pub"), public.stdout).unwrap();
@@ -94,10 +109,11 @@ aws:
   sshKey: key.pub
   image: {image}
   bastion: {{instanceType: t3.micro, user: admin}}
-  controlPlanes: {{count: 3, user: admin}}
+  controlPlanes: {{count: 3, user: admin, instanceType: {control_plane}}}
   workerGroups: [{{name: workers, min: 1, max: 5, labels: {{pool: {label}}}}}]
 ",
             key = lab.display(),
+            mirror = self.mirror,
             image = fixtures::IMAGE,
         );
         std::fs::write(self.home.join("inventory.yaml"), text).unwrap();
@@ -116,6 +132,8 @@ aws:
                 name: name.strip_prefix("instance/")?.to_owned(),
                 private: xml::text(node, "privateIpAddress"),
                 public: xml::text(node, "ipAddress"),
+                kind: xml::text(node, "instanceType"),
+                state: xml::text(node, "instanceState/name"),
             })
         };
         xml::named(&document, "instancesSet").flat_map(|set| set.children()).filter_map(item).collect()
@@ -152,6 +170,8 @@ aws:
             name: "worker".to_owned(),
             private: address.to_owned(),
             public: String::new(),
+            kind: String::new(),
+            state: String::new(),
         };
         self.stand_in(machine, &instance, range);
         let moto = self.cloud.proxy.client().in_region("eu-central-1");
@@ -170,17 +190,18 @@ aws:
         self.cluster.ask(machine, "test ! -e /etc/kubernetes/bootstrap-kubelet.conf");
     }
 
-    /// Makes a lab machine what an instance would be when it has booted.
+    /// Makes a lab machine what an instance would be when it has booted, now and whenever it boots.
     pub fn stand_in(&self, machine: &str, instance: &Instance, range: &str) {
         let cni = CNI.replace("RANGE", range);
         self.cluster.ask(
             machine,
             &format!(
-                "ip addr add {address}/22 dev host0 && mkdir -p /srv/etcd /var/lib/etcd /etc/cni/net.d &&
-                 mount --bind /srv/etcd /var/lib/etcd &&
+                "mkdir -p /srv/etcd /var/lib/etcd /etc/cni/net.d &&
                  printf '%s' '{cni}' >/etc/cni/net.d/10-pods.conflist &&
-                 printf '%s' '{endpoints}' >/etc/default/keelwright-aws",
-                address = instance.private,
+                 printf '%s' '{endpoints}' >/etc/default/keelwright-aws &&
+                 printf '%s' '{unit}' >/etc/systemd/system/instance.service &&
+                 systemctl enable -q --now instance.service",
+                unit = INSTANCE.replace("ADDRESS", &instance.private),
                 endpoints = self.endpoints,
             ),
         );
@@ -333,7 +354,7 @@ pub async fn stage() -> Option<Stage> {
     let moto = cloud.moto.in_region("eu-central-1");
     moto.rest(Service::S3, Method::PUT, &format!("/{STATE_BUCKET}"), place).await.ok();
     let stage = Stage { cluster, cloud, home, metadata, endpoints, mirror: mirror_url };
-    stage.inventory(&stage.mirror, "first");
+    stage.inventory("first", "m6i.large");
     Some(stage)
 }
 

@@ -20,7 +20,7 @@ pub fn make(cluster: &Cluster) {
              rm -rf /etc/kubernetes /var/lib/kubelet && mkdir -p /etc/cni/net.d && systemctl enable -q kubelet
              cat >/etc/cni/net.d/10-shop.conflist <<'CNI'
 {{\"cniVersion\": \"1.0.0\", \"name\": \"shop\", \"plugins\": [{{\"type\": \"bridge\", \"bridge\": \"cni0\",
-\"isGateway\": true, \"ipMasq\": true, \"ipam\": {{\"type\": \"host-local\", \"ranges\": [[{{\"subnet\": \"{}\"}}]]}}}}]}}
+\"isDefaultGateway\": true, \"ipMasq\": true, \"ipam\": {{\"type\": \"host-local\", \"ranges\": [[{{\"subnet\": \"{}\"}}]]}}}}]}}
 CNI
              ip route replace {} via {}",
             pods(number),

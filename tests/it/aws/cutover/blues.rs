@@ -8,6 +8,9 @@ use crate::emulator::fixtures;
 
 const REGION: &str = "eu-central-1";
 
+/// What a Service of type LoadBalancer has there: the hash of its id.
+pub const KOPS_NAMED: &str = "a3f1c0b2d4e5f60718293a4b5c6d7e8f";
+
 /// A balancer with one machine behind it.
 pub struct Balanced {
     pub arn: String,
@@ -116,11 +119,11 @@ fn goes_to_green(said: &str, [blue, green]: &[String; 2]) {
     }
 }
 
-/// A Service of type LoadBalancer there has a balancer whose name is a hash; its record is an alias.
+/// Its record is an alias.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_kops_made_is_moved_by_its_balancers_arn() {
     let by_arn = |blue: &Balanced| format!("arn: \"{}\"", blue.arn);
-    let Some((said, machines)) = planned("kops", "a3f1c0b2d4e5f60718293a4b5c6d7e8f", by_arn).await else {
+    let Some((said, machines)) = planned("kops", KOPS_NAMED, by_arn).await else {
         return;
     };
     goes_to_green(&said, &machines);

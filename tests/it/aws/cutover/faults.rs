@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rand::RngExt as _;
 
-use super::blues::{Balanced, in_aws};
+use super::blues::{Balanced, KOPS_NAMED, in_aws};
 use super::stage::{Stage, text, until};
 use crate::emulator::proxy::{Fault, Faults, Moment};
 
@@ -116,14 +116,14 @@ async fn changes_whose_answers_are_lost_are_not_made_twice() {
     stage.was_always_answered().await;
 }
 
-/// Of each call that there is, the first is carried out and its answer lost, the second is one too many, and the third
+/// The whole way of a cluster that kops made. Of each call that there is, the first is carried out and its answer lost, the second is one too many, and the third
 /// is cut off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: make e2e"]
 async fn answers_of_every_call_are_lost_and_a_service_moves_all_the_same() {
     let more = "takeOver: {quiet: 3m, deadline: 4m}\n";
     let by_arn = |blue: &Balanced| format!("arn: \"{}\"", blue.arn);
-    let Some((stage, [blue, green])) = in_aws("every-call", "old", more, by_arn).await else { return };
+    let Some((stage, [blue, green])) = in_aws("every-call", KOPS_NAMED, more, by_arn).await else { return };
     until("targets are not healthy", async || {
         (stage.run(&["plan", "--check"]).status.code() == Some(3)).then_some(())
     })
@@ -145,12 +145,18 @@ async fn answers_of_every_call_are_lost_and_a_service_moves_all_the_same() {
     assert_eq!(applied.status.code(), Some(0), "{}", text(&applied.stderr));
     let met = met.lock().unwrap().clone();
     for (service, calls) in [
-        ("Route53", vec!["GetHostedZone", "ListResourceRecordSets", "ChangeResourceRecordSets", "GetChange"]),
-        ("Balancing", vec!["DescribeLoadBalancers", "DescribeListeners", "DescribeTargetGroups"]),
-        ("Balancing", vec!["DescribeTargetHealth", "RegisterTargets", "DeregisterTargets"]),
-        ("Ec2", vec!["DescribeInstances", "DescribeSecurityGroups"]),
+        ("Route53", "GetHostedZone ListResourceRecordSets ChangeResourceRecordSets GetChange"),
+        (
+            "ELBv2",
+            "DescribeLoadBalancers DescribeListeners DescribeTargetGroups DescribeTargetGroupAttributes",
+        ),
+        ("ELBv2", "DescribeTargetHealth RegisterTargets DeregisterTargets"),
+        ("EC2", "DescribeInstances DescribeSecurityGroups DescribeSubnets"),
+        ("CloudWatch", "ListMetrics GetMetricData"),
+        ("IAM", "SimulatePrincipalPolicy"),
+        ("STS", "GetCallerIdentity"),
     ] {
-        for call in calls {
+        for call in calls.split(' ') {
             let name = format!("{service}.{call}");
             assert!(met.contains_key(&name), "{name} was not met: {met:?}");
         }
