@@ -116,8 +116,8 @@ async fn changes_whose_answers_are_lost_are_not_made_twice() {
     stage.was_always_answered().await;
 }
 
-/// The whole way of a cluster that kops made. Of each call that there is, the first is carried out and its answer lost, the second is one too many, and the third
-/// is cut off.
+/// The whole way of a cluster with a balancer as kops's clusters have them. Of each call that there is, the first is
+/// carried out and its answer lost, the second is one too many, and the third is cut off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes: make e2e"]
 async fn answers_of_every_call_are_lost_and_a_service_moves_all_the_same() {
